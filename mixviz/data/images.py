@@ -1,0 +1,65 @@
+"""Image data sets: scikit-learn's digits, and MNIST and Fashion-MNIST through torchvision."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from mixviz.data.dataset import Dataset
+
+
+def data_root() -> Path:
+    """Folder that holds downloaded data: `MIXVIZ_DATA`, else the user's cache folder."""
+    configured = os.environ.get("MIXVIZ_DATA")
+    return Path(configured).expanduser() if configured else user_cache_path("mixviz") / "data"
+
+
+def digits(split: str) -> Dataset:
+    """Return scikit-learn's 1,797 handwritten digits of 8x8 pixels, which have no official split."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return Dataset(
+        name="digits",
+        split=split,
+        x=(bunch.images[:, None] / 16).astype(np.float32),
+        kind="image",
+        scaling="pixels divided by 16, in [0, 1]",
+        labels=bunch.target.astype(np.int64),
+        label_names=tuple(str(i) for i in range(10)),
+    )
+
+
+def torchvision_images(name: str, class_name: str, split: str, download: bool = False) -> Dataset:
+    """Load a torchvision grey-scale set from `data_root()`.
+
+    Raises
+    ------
+    RuntimeError, OSError
+        From torchvision, when files are missing and `download` is false, or the network fails.
+    """
+    import torchvision.datasets
+
+    images = getattr(torchvision.datasets, class_name)(
+        str(data_root()), train=split == "train", download=download
+    )
+    return Dataset(
+        name=name,
+        split=split,
+        x=(images.data.numpy()[:, None] / np.float32(255)).astype(np.float32),
+        kind="image",
+        scaling="pixels divided by 255, in [0, 1]",
+        labels=images.targets.numpy().astype(np.int64),
+        label_names=tuple(name.split(" - ")[-1] for name in images.classes),
+    )
+
+
+def torchvision_files(class_name: str) -> list[Path]:
+    """Return the four files that torchvision reads for one of its MNIST-like sets."""
+    folder = data_root() / class_name / "raw"
+    return [
+        folder / f"{part}-{content}-ubyte"
+        for part in ("train", "t10k")
+        for content in ("images-idx3", "labels-idx1")
+    ]

@@ -1,0 +1,24 @@
+"""Numbers computed from data: accuracy under its three mappings, and how degenerate a mixture is."""
+
+from mixviz.evaluation.clustering import MAPPINGS, accuracies, contingency, clustering_scores
+from mixviz.evaluation.degeneracy import (
+    bhattacharyya,
+    dead_components,
+    degeneracy,
+    distinct_components,
+    effective_components,
+    verdict,
+)
+
+__all__ = [
+    "MAPPINGS",
+    "accuracies",
+    "bhattacharyya",
+    "clustering_scores",
+    "contingency",
+    "dead_components",
+    "degeneracy",
+    "distinct_components",
+    "effective_components",
+    "verdict",
+]

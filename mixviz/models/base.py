@@ -1,0 +1,141 @@
+"""What every mixture model offers to the trainer, the evaluation and the pictures."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mixviz.models.config import ModelConfig, Preset
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Components:
+    """The mixture in latent space.
+
+    Attributes
+    ----------
+    means : (K, D)
+    variances : (K, D), diagonal covariances
+    weights : (K,), sum to one
+    covariances : (K, D, D), only where they are not diagonal
+    """
+
+    means: Tensor
+    variances: Tensor
+    weights: Tensor
+    covariances: Tensor | None = None
+
+
+class MixtureModel(nn.Module, ABC):
+    """A mixture model over a latent space of D dimensions with K components.
+
+    Terms are named scalars in nats, means over a batch. Methods other than `training_step` are
+    called in evaluation mode and without gradient.
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+    title: ClassVar[str]
+    presets: ClassVar[dict[str, Preset]] = {}
+    terms: ClassVar[tuple[str, ...]]
+    full_batch: ClassVar[bool] = False  # training_step wants all the data at once
+    gates: ClassVar[dict[str, str]] = {}  # term -> setting that is its threshold
+
+    config: ModelConfig
+    shape: tuple[int, ...]
+
+    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
+        """Start from the data where the model needs it, before the first step."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether further steps change nothing."""
+        return False
+
+    @abstractmethod
+    def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Do one full update on a batch (B, *shape) and return the terms it saw, detached."""
+
+    @abstractmethod
+    def evaluate_terms(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Return the terms on a batch (B, *shape) without an update."""
+
+    @abstractmethod
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each (B, D)."""
+
+    @abstractmethod
+    def log_responsibilities(self, x: Tensor) -> Tensor:
+        """Log-probability of each component given x: (B, K)."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent means (B, D) and log-responsibilities (B, K); a model may share their work."""
+        return self.posterior(x)[0], self.log_responsibilities(x)
+
+    @abstractmethod
+    def components(self) -> Components:
+        """Return the mixture in latent space (GMVAE: at w = 0)."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean of p(x|z) for latents (B, D): (B, *shape)."""
+
+    @abstractmethod
+    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n means of p(x|z) with z from one component: (n, *shape)."""
+
+    def log_density(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
+        """log p(x) of data points (B, *shape): (B,); None where the model defines no density."""
+        return None
+
+    def set_live(self, name: str, value: float) -> None:
+        """Change a live setting from the next step on."""
+        setattr(self.config, name, value)
+
+    def make_optimizers(self) -> None:
+        """Make the optimisers over the parameters, which are on their device by now."""
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the optimisers by name; their state is part of a checkpoint."""
+        return {}
+
+
+class GradientModel(MixtureModel):
+    """A model that maximises one objective with Adam."""
+
+    optimizer: torch.optim.Adam
+
+    def make_optimizers(self) -> None:
+        """Make the one optimiser."""
+        rate = self.config.learning_rate  # type: ignore[attr-defined]
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=rate, fused=True)
+
+    @abstractmethod
+    def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
+        """Return the objective to maximise, a scalar in nats per observation, and its terms."""
+
+    def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Take one Adam step up the objective."""
+        objective, terms = self.objective(x, generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        (-objective).backward()
+        self.optimizer.step()
+        return terms
+
+    def evaluate_terms(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Return the terms of the objective."""
+        return self.objective(x, generator)[1]
+
+    def set_live(self, name: str, value: float) -> None:
+        """Change a live setting; the learning rate reaches the optimiser."""
+        super().set_live(name, value)
+        if name == "learning_rate":
+            for group in self.optimizer.param_groups:
+                group["lr"] = value
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the one optimiser."""
+        return {"adam": self.optimizer}

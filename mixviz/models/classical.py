@@ -1,0 +1,261 @@
+"""k-means and the Gaussian mixture of scikit-learn, one iteration a step, on the common interface.
+
+Their latent space is the data space itself: z = x, without noise.
+"""
+
+import math
+import warnings
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from mixviz.models.base import Components, MixtureModel, Terms
+from mixviz.models.config import ModelConfig, Preset, setting
+
+
+class ClassicalModel(MixtureModel):
+    """Parameters are float64 buffers; a step hands them to scikit-learn and takes them back."""
+
+    full_batch = True
+    converged_after: Tensor
+
+    def __init__(self, config: ModelConfig, shape: tuple[int, ...], generator: torch.Generator):
+        super().__init__()
+        self.config, self.shape = config, shape
+        count, size = config.components, math.prod(shape)
+        self.register_buffer("means", torch.zeros(count, size, dtype=torch.float64))
+        self.register_buffer("weights", torch.full((count,), 1 / count, dtype=torch.float64))
+        self.register_buffer("done", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last iteration changed nothing that matters."""
+        return bool(self.done)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z = x with certainty: mean x, log-variance minus infinity, each (B, D)."""
+        flat = x.flatten(1)
+        return flat, torch.full_like(flat, -math.inf)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Data are their own latents: (B, *shape)."""
+        return z.unflatten(-1, self.shape)
+
+    def evaluate_terms(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Return the terms of the current parameters."""
+        return self._measure(_array(x))
+
+    def _measure(self, x: np.ndarray) -> Terms:
+        raise NotImplementedError
+
+    def _store(self, **values: np.ndarray) -> None:
+        for name, value in values.items():
+            getattr(self, name).copy_(torch.from_numpy(np.asarray(value)))
+
+
+class KMeansModel(ClassicalModel):
+    """Lloyd's algorithm from a k-means++ start; `inertia` is the mean squared distance."""
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    title = "k-means"
+    terms = ("inertia",)
+    presets: ClassVar[dict[str, Preset]] = {
+        "k-means-digits": Preset("8x8 digits, K=10", "digits", {"components": 10, "epochs": 100}),
+    }
+
+    def __init__(self, config: ModelConfig, shape: tuple[int, ...], generator: torch.Generator):
+        """Make empty centres; `prepare` places them."""
+        super().__init__(config, shape, generator)
+        self.register_buffer("variances", torch.ones(config.components, dtype=torch.float64))
+
+    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
+        """Choose the first centres by k-means++."""
+        data = _array(x)
+        centres, _ = kmeans_plusplus(
+            data, self.config.components, random_state=_random_state(generator)
+        )
+        self._store(means=centres)
+        self._spread(data)
+
+    def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Assign every point, then move every centre to the mean of its points."""
+        data = _array(x)
+        before = self.means.numpy().copy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = KMeans(self.config.components, init=before, n_init=1, max_iter=1).fit(data)
+        self._store(means=fitted.cluster_centers_)
+        self._spread(data)
+        self.done.fill_(np.allclose(before, fitted.cluster_centers_, rtol=0, atol=1e-9))
+        return self._measure(data)
+
+    def _squared_distances(self, x: np.ndarray) -> np.ndarray:
+        means = self.means.numpy()
+        squared = (x**2).sum(1)[:, None] - 2 * x @ means.T + (means**2).sum(1)
+        return np.maximum(squared, 0)
+
+    def _spread(self, x: np.ndarray) -> None:
+        squared = self._squared_distances(x)
+        nearest = squared.argmin(1)
+        count = np.bincount(nearest, minlength=self.config.components)
+        total = np.bincount(nearest, squared.min(1), minlength=self.config.components)
+        variance = total / np.maximum(count, 1) / x.shape[1]
+        self._store(weights=count / len(x), variances=np.maximum(variance, 1e-12))
+
+    def _measure(self, x: np.ndarray) -> Terms:
+        return {"inertia": torch.tensor(self._squared_distances(x).min(1).mean())}
+
+    def log_responsibilities(self, x: Tensor) -> Tensor:
+        """Zero for the nearest centre, minus infinity for all others: (B, K)."""
+        nearest = torch.from_numpy(self._squared_distances(_array(x)).argmin(1))
+        hard = torch.full((len(x), self.config.components), -math.inf)
+        return hard.scatter_(1, nearest[:, None], 0.0)
+
+    def components(self) -> Components:
+        """Centres, with the spread of their points around them as isotropic variance."""
+        variances = self.variances[:, None].expand_as(self.means)
+        return Components(self.means.float(), variances.float(), self.weights.float())
+
+    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n points around one centre: (n, *shape)."""
+        noise = torch.randn((n, self.means.shape[1]), generator=generator)
+        return self.decode(
+            self.means[component].float() + noise * self.variances[component].sqrt().float()
+        )
+
+
+class GMMConfig(ModelConfig):
+    """Settings of scikit-learn's GaussianMixture."""
+
+    covariance_type: Literal["full", "diag"] = setting(
+        "full", "Covariances", "Full covariance matrices, or diagonal ones for many features."
+    )
+    regularisation: float = setting(
+        1e-6,
+        "Covariance floor",
+        "Added to the diagonal of every covariance, so that none collapses onto a point.",
+        ge=0,
+        le=1,
+    )
+
+
+class GMMModel(ClassicalModel):
+    """Expectation-maximisation for a Gaussian mixture in data space (GMVAE, figure 2c)."""
+
+    Config: ClassVar[type[ModelConfig]] = GMMConfig
+    title = "Gaussian mixture"
+    terms = ("log_likelihood",)
+    config: GMMConfig
+    presets: ClassVar[dict[str, Preset]] = {
+        "gmm-figure-2c": Preset(
+            "v2 figure 2c: a GMM's density on arcs",
+            "arcs",
+            {"components": 5, "epochs": 100},
+            "One Gaussian for each arc cannot bend.",
+        ),
+    }
+
+    def __init__(self, config: GMMConfig, shape: tuple[int, ...], generator: torch.Generator):
+        """Make empty parameters; `prepare` fills them."""
+        super().__init__(config, shape, generator)
+        count, size = config.components, math.prod(shape)
+        square = (size,) if config.covariance_type == "diag" else (size, size)
+        self.register_buffer("covariances", torch.zeros((count, *square), dtype=torch.float64))
+
+    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
+        """Start from k-means, as scikit-learn does."""
+        self._step(_array(x), random_state=_random_state(generator))
+
+    def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Do one iteration of expectation-maximisation."""
+        data = _array(x)
+        before = self._log_likelihood(data).mean()
+        self._step(
+            data,
+            weights_init=self.weights.numpy(),
+            means_init=self.means.numpy(),
+            precisions_init=self._precisions(),
+        )
+        terms = self._measure(data)
+        self.done.fill_(abs(float(terms["log_likelihood"]) - before) < 1e-6)
+        return terms
+
+    def _step(self, x: np.ndarray, **start: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = self._mixture(max_iter=1, **start).fit(x)
+        self._store(
+            means=fitted.means_, weights=fitted.weights_, covariances=fitted.covariances_
+        )
+
+    def _mixture(self, **settings: Any) -> GaussianMixture:
+        return GaussianMixture(
+            self.config.components,
+            covariance_type=self.config.covariance_type,
+            reg_covar=self.config.regularisation,
+            **settings,
+        )
+
+    def _precisions(self) -> np.ndarray:
+        covariances = self.covariances.numpy()
+        diagonal = self.config.covariance_type == "diag"
+        return 1 / covariances if diagonal else np.linalg.inv(covariances)
+
+    def _fitted(self) -> GaussianMixture:
+        """Return scikit-learn's estimator at the current parameters."""
+        mixture = self._mixture()
+        mixture.weights_, mixture.means_ = self.weights.numpy(), self.means.numpy()
+        mixture.covariances_ = self.covariances.numpy()
+        precisions = self._precisions()
+        mixture.precisions_cholesky_ = (
+            np.sqrt(precisions)
+            if self.config.covariance_type == "diag"
+            else np.linalg.cholesky(precisions)
+        )
+        return mixture
+
+    def _log_likelihood(self, x: np.ndarray) -> np.ndarray:
+        return self._fitted().score_samples(x)
+
+    def _measure(self, x: np.ndarray) -> Terms:
+        return {"log_likelihood": torch.tensor(self._log_likelihood(x).mean())}
+
+    def log_responsibilities(self, x: Tensor) -> Tensor:
+        """log p(c|x): (B, K)."""
+        probabilities = self._fitted().predict_proba(_array(x))
+        return torch.from_numpy(probabilities).log().float()
+
+    def components(self) -> Components:
+        """Return the mixture in data space."""
+        covariances = self.covariances.float()
+        if self.config.covariance_type == "diag":
+            return Components(self.means.float(), covariances, self.weights.float())
+        variances = covariances.diagonal(dim1=1, dim2=2)
+        return Components(self.means.float(), variances, self.weights.float(), covariances)
+
+    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n points of one component: (n, *shape)."""
+        noise = torch.randn((n, self.means.shape[1]), generator=generator)
+        covariance = self.covariances[component]
+        if self.config.covariance_type == "diag":
+            spread = noise * covariance.sqrt().float()
+        else:
+            spread = noise @ torch.linalg.cholesky(covariance).T.float()
+        return self.decode(self.means[component].float() + spread)
+
+    def log_density(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
+        """log p(x), exact: (B,)."""
+        return torch.from_numpy(self._log_likelihood(_array(x))).float()
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.flatten(1).cpu().double().numpy()
+
+
+def _random_state(generator: torch.Generator) -> int:
+    return int(torch.randint(2**31 - 1, (), generator=generator))

@@ -1,0 +1,92 @@
+"""Settings of a model: bounds, help and the papers' values, from which every interface is made."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mixviz.errors import MixvizError, unknown
+
+T = TypeVar("T", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of every config: unknown names are refused, and a changed value is validated."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    @classmethod
+    def live_fields(cls) -> tuple[str, ...]:
+        """Names of the settings that may be changed while a run trains."""
+        return tuple(name for name in cls.model_fields if extra(cls, name).get("live"))
+
+
+class ModelConfig(Settings):
+    """What every mixture model has."""
+
+    components: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        title="Components (K)",
+        description="Number of components of the mixture; more than the data need is the usual choice.",
+    )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of settings, of the model and of the run, and why they are what they are."""
+
+    title: str
+    dataset: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+def setting(default: Any, title: str, help: str, *, paper: str = "", live: bool = False, **bounds: Any) -> Any:
+    """Declare a setting: its title, one sentence of help, the paper's value, bounds, live or not."""
+    return Field(
+        default,
+        title=title,
+        description=help,
+        json_schema_extra={"paper": paper, "live": live},
+        **bounds,
+    )
+
+
+def extra(config: type[BaseModel], name: str) -> dict[str, Any]:
+    """Return the `paper` and `live` notes of one setting."""
+    notes = config.model_fields[name].json_schema_extra
+    return notes if isinstance(notes, dict) else {}
+
+
+def build(config: type[T], values: dict[str, Any]) -> T:
+    """Validate `values`; raise `MixvizError` with one line that names the choices or the bounds."""
+    for name in values:
+        if name not in config.model_fields:
+            raise unknown("setting", name, config.model_fields)
+    try:
+        return config.model_validate(values)
+    except ValidationError as error:
+        raise invalid(config, error) from error
+
+
+def invalid(config: type[BaseModel], error: ValidationError) -> MixvizError:
+    """Turn pydantic's report into one line."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return MixvizError(f"{name}={first['input']!r}: {message}{_bounds(config, name)}.")
+
+
+def _bounds(config: type[BaseModel], name: str) -> str:
+    if name not in config.model_fields:
+        return ""
+    schema = config.model_json_schema()["properties"][name]
+    options = [schema, *schema.get("anyOf", [])]
+    low = next((o["minimum"] for o in options if "minimum" in o), None)
+    low = next((o["exclusiveMinimum"] for o in options if "exclusiveMinimum" in o), low)
+    high = next((o["maximum"] for o in options if "maximum" in o), None)
+    if low is None and high is None:
+        return ""
+    return f" (allowed: {'-inf' if low is None else low} to {'inf' if high is None else high})"

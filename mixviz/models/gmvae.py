@@ -1,0 +1,292 @@
+"""Gaussian-mixture VAE: the generative and recognition model that both versions of the paper share.
+
+Dilokthanakul et al., arXiv:1611.02648. With the letters of this project:
+
+    generative    w ~ N(0, I);  c ~ Cat(1/K);  z | c, w ~ N(mu_c(w), v_c(w));  x | z Bernoulli or Gaussian
+    recognition   q(z|x), q(w|x) Gaussian; one trunk, one linear layer split into the streams
+"""
+
+import math
+from abc import abstractmethod
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mixviz.errors import MixvizError
+from mixviz.models.base import Components, GradientModel, Terms
+from mixviz.models.config import ModelConfig, setting
+from mixviz.models.networks import architecture, initialise
+from mixviz.models.objectives import (
+    LOG_2PI,
+    bernoulli_log_prob,
+    gaussian_kl,
+    gaussian_log_prob,
+    reparameterise,
+    standard_normal_kl,
+)
+
+
+class GMVAEConfig(ModelConfig):
+    """Settings of both versions."""
+
+    samples: int = setting(
+        1,
+        "Monte Carlo samples (S)",
+        "Samples of (z, w) drawn for each observation; more make training steadier and slower.",
+        paper="1 and 10",
+        ge=1,
+        le=100,
+    )
+    likelihood: Literal["auto", "bernoulli", "gaussian"] = setting(
+        "auto",
+        "Likelihood p(x|z)",
+        "Bernoulli for values in [0, 1], Gaussian with learned variances for any others; "
+        "auto takes Bernoulli for images.",
+        paper="Gaussian for points, Bernoulli for images",
+    )
+    network: Literal["auto", "points", "small", "conv28", "conv32"] = setting(
+        "auto",
+        "Network",
+        "Row of tables A.1 to A.3; auto takes the one that fits the data, and small for the rest.",
+    )
+    latent_size: int | None = setting(
+        None,
+        "Latent size (D)",
+        "Dimensions of z; empty takes the size the network's table gives.",
+        paper="2 for points, 200 for images",
+        ge=1,
+        le=1000,
+    )
+    style_size: int | None = setting(
+        None,
+        "Style size",
+        "Dimensions of w, the noise that shapes the mixture; empty takes the table's.",
+        paper="2 for points, 150 for images",
+        ge=1,
+        le=1000,
+    )
+    component_spread: float = setting(
+        0.0,
+        "Initial spread of the components",
+        "Standard deviation in which the component means start apart; at 0 they start almost together.",
+        ge=0,
+        le=10,
+    )
+    learning_rate: float = setting(
+        1e-3,
+        "Learning rate",
+        "Step size of Adam; the papers take 1e-4 and many more steps.",
+        paper="1e-4",
+        live=True,
+        gt=0,
+        le=0.1,
+    )
+
+
+class Recognition(NamedTuple):
+    """Output streams of the recognition network."""
+
+    z_mean: Tensor  # (B, D)
+    z_log_variance: Tensor  # (B, D)
+    w_mean: Tensor  # (B, W)
+    w_log_variance: Tensor  # (B, W)
+    component_logits: Tensor | None  # (B, K), version 1 only
+
+
+class Draws(NamedTuple):
+    """Everything that S samples of (z, w) give, from which either objective is put together."""
+
+    reconstruction: Tensor  # (), E log p(x|z)
+    z_kl: Tensor  # (S, B, K), KL( q(z|x) || N(mu_c(w_s), v_c(w_s)) )
+    w_prior: Tensor  # (), KL( q(w|x) || N(0, I) )
+    log_posterior: Tensor  # (S, B, K), log p(c | z_s, w_s)
+
+
+class GMVAE(GradientModel):
+    """What both versions share; a version adds its recognition of c and its objective."""
+
+    terms: ClassVar[tuple[str, ...]] = (
+        "reconstruction",
+        "conditional_prior",
+        "w_prior",
+        "z_prior",
+        "consistency_violation",
+        "objective",
+    )
+    classifier_head: ClassVar[bool] = False
+    config: GMVAEConfig
+
+    def __init__(self, config: GMVAEConfig, shape: tuple[int, ...], generator: torch.Generator):
+        """Build the networks for data of `shape`, their weights drawn from `generator`."""
+        super().__init__()
+        self.config, self.shape = config, shape
+        rows = architecture(config.network, shape)
+        self.latent_size = config.latent_size or rows.latent_size
+        self.style_size = config.style_size or rows.style_size
+        self.likelihood = config.likelihood
+        if self.likelihood == "auto":
+            self.likelihood = "bernoulli" if len(shape) == 3 else "gaussian"
+
+        self.trunk, features = rows.trunk(shape)
+        head = config.components if self.classifier_head else 0
+        self._streams = [self.latent_size] * 2 + [self.style_size] * 2 + [head]
+        self.streams = nn.Linear(features, sum(self._streams))
+        self.mixture = nn.Sequential(
+            nn.Linear(self.style_size, rows.component_units),
+            nn.Tanh(),
+            nn.Linear(rows.component_units, 2 * config.components * self.latent_size),
+        )
+        outputs = 2 if self.likelihood == "gaussian" else 1
+        self.decoder = rows.decoder(shape, self.latent_size, outputs)
+        initialise(self, generator)
+        with torch.no_grad():
+            means = self.mixture[-1].bias[: config.components * self.latent_size]
+            means += config.component_spread * torch.randn(len(means), generator=generator)
+
+    def recognise(self, x: Tensor) -> Recognition:
+        """Parameters of q(z|x), q(w|x) and, in version 1, q(c|x)."""
+        streams = _full(self.streams(self.trunk(x)))
+        z_mean, z_log_variance, w_mean, w_log_variance, logits = streams.split(self._streams, dim=-1)
+        return Recognition(
+            z_mean, z_log_variance, w_mean, w_log_variance, logits if self.classifier_head else None
+        )
+
+    def mixture_at(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log-variances of all components at w (..., W): each (..., K, D)."""
+        both = _full(self.mixture(w)).unflatten(
+            -1, (2, self.config.components, self.latent_size)
+        )
+        return both.select(-3, 0), both.select(-3, 1)
+
+    def log_posterior(self, z: Tensor, w: Tensor) -> Tensor:
+        """log p(c | z, w) by Bayes' rule with p(c) = 1/K, for z (..., D), w (..., W): (..., K)."""
+        means, log_variances = self.mixture_at(w)
+        return gaussian_log_prob(z.unsqueeze(-2), means, log_variances).log_softmax(-1)
+
+    def draw(self, x: Tensor, q: Recognition, generator: torch.Generator) -> Draws:
+        """Draw S samples of (z, w) and evaluate every closed-form piece at them."""
+        samples = self.config.samples
+        z = reparameterise(q.z_mean, q.z_log_variance, samples, generator)  # (S, B, D)
+        w = reparameterise(q.w_mean, q.w_log_variance, samples, generator)  # (S, B, W)
+        means, log_variances = self.mixture_at(w)  # (S, B, K, D)
+        log_joint = gaussian_log_prob(z.unsqueeze(-2), means, log_variances)  # (S, B, K)
+        z_kl = gaussian_kl(
+            q.z_mean.unsqueeze(-2), q.z_log_variance.unsqueeze(-2), means, log_variances
+        )
+        return Draws(
+            reconstruction=self.log_likelihood(x, z).mean(),
+            z_kl=z_kl,
+            w_prior=standard_normal_kl(q.w_mean, q.w_log_variance).mean(),
+            log_posterior=log_joint.log_softmax(-1),
+        )
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of observations (B, *shape) at latents (S, B, D): (S, B)."""
+        flat = x.flatten(1)
+        output = _full(self.decoder(z.flatten(0, 1))).unflatten(0, z.shape[:2])  # (S, B, ...)
+        if self.likelihood == "bernoulli":
+            return bernoulli_log_prob(flat.expand(len(z), -1, -1), output)
+        mean, log_variance = output.chunk(2, dim=-1)
+        return gaussian_log_prob(flat, mean, log_variance)
+
+    @abstractmethod
+    def bound(self, x: Tensor, q: Recognition, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the objective, and the conditional-prior, z-prior and consistency terms, batch means."""
+
+    def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
+        """Return the version's bound and its terms."""
+        if self.likelihood == "bernoulli" and not self._checked:
+            self._check_range(x)
+        q = self.recognise(x)
+        draws = self.draw(x, q, generator)
+        objective, conditional_prior, z_prior, violation = self.bound(x, q, draws)
+        values = (
+            draws.reconstruction,
+            conditional_prior,
+            draws.w_prior,
+            z_prior,
+            violation,
+            objective,
+        )
+        return objective, {
+            name: value.detach() for name, value in zip(self.terms, values, strict=True)
+        }
+
+    _checked = False
+
+    def _check_range(self, x: Tensor) -> None:
+        if x.min() < 0 or x.max() > 1:
+            raise MixvizError(
+                "A Bernoulli likelihood needs values in [0, 1] and these data go from "
+                f"{x.min():.3g} to {x.max():.3g}; set likelihood=gaussian."
+            )
+        self._checked = True
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each (B, D)."""
+        q = self.recognise(x)
+        return q.z_mean, q.z_log_variance
+
+    def components(self, w: Tensor | None = None) -> Components:
+        """Return the mixture at w (W,), or at w = 0 as in the papers' figures."""
+        if w is None:
+            w = self.streams.weight.new_zeros(self.style_size)
+        means, log_variances = self.mixture_at(w)
+        count = self.config.components
+        return Components(means, log_variances.exp(), means.new_full((count,), 1 / count))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean of p(x|z) for latents (B, D): (B, *shape)."""
+        output = _full(self.decoder(z))
+        mean = output.sigmoid() if self.likelihood == "bernoulli" else output.chunk(2, dim=-1)[0]
+        return mean.unflatten(-1, self.shape)
+
+    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n means of p(x|z), z from one component at w = 0 (figure 5a): (n, *shape)."""
+        mixture = self.components()
+        mean, variance = mixture.means[component], mixture.variances[component]
+        z = reparameterise(mean, variance.log(), n, generator)
+        return self.decode(z)
+
+    def log_density(self, x: Tensor, generator: torch.Generator, draws: int = 640) -> Tensor | None:
+        """Estimate log p(x) for a Gaussian likelihood by averaging p(x|z) over ancestral samples.
+
+        Every component gives the same number of draws, `draws` in all, at w from its prior. None
+        for Bernoulli likelihoods, and above two dimensions, where plain Monte Carlo says nothing.
+        """
+        size = math.prod(self.shape)
+        if self.likelihood == "bernoulli" or size > 2:
+            return None
+        noise = {"generator": generator, "device": x.device}
+        each = max(1, draws // self.config.components)
+        w = torch.randn((each, self.style_size), **noise)
+        means, log_variances = self.mixture_at(w)  # (each, K, D)
+        z = means + torch.randn(means.shape, **noise) * torch.exp(0.5 * log_variances)
+        x_mean, x_log_variance = _full(self.decoder(z.flatten(0, 1))).chunk(2, dim=-1)
+        # The square expanded: all pairs of point and draw are one matrix product.
+        precision = torch.exp(-x_log_variance)
+        constant = (x_log_variance + x_mean.square() * precision).sum(-1) + size * LOG_2PI
+        flat = x.flatten(1)
+        points = torch.cat([flat.square(), flat, torch.ones_like(flat[:, :1])], dim=1)
+        weights = torch.cat([precision, -2 * x_mean * precision, constant[:, None]], dim=1)
+        pairs = points @ (-0.5 * weights).T  # (B, draws)
+        return torch.logsumexp(pairs, dim=1) - math.log(len(z.flatten(0, 1)))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means of q(z|x) and log-responsibilities, from one pass of the recognition network."""
+        q = self.recognise(x)
+        return q.z_mean, self.log_responsibilities_of(q)
+
+    def log_responsibilities(self, x: Tensor) -> Tensor:
+        """Log-probability of each component given x: (B, K)."""
+        return self.log_responsibilities_of(self.recognise(x))
+
+    @abstractmethod
+    def log_responsibilities_of(self, q: Recognition) -> Tensor:
+        """Log-probability of each component given the recognition network's output: (B, K)."""
+
+
+def _full(output: Tensor) -> Tensor:
+    """Leave autocast: likelihoods and divergences are computed in at least single precision."""
+    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output

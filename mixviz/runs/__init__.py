@@ -1,0 +1,15 @@
+"""The run store: all that trainers write and pages read."""
+
+from mixviz.runs.snapshots import Snapshot, Subsample
+from mixviz.runs.store import Command, Event, Run, RunStore, Status, default_home
+
+__all__ = [
+    "Command",
+    "Event",
+    "Run",
+    "RunStore",
+    "Snapshot",
+    "Status",
+    "Subsample",
+    "default_home",
+]

@@ -1,0 +1,254 @@
+"""Bundles: a run as one file that can be shared.
+
+A bundle is a ZIP archive: `run.json`, `terms.json`, `events.json`, and the files of the run's folder.
+The catalogue's lines of the snapshots are made anew from the snapshots when a bundle is imported.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from mixviz.errors import MixvizError
+from mixviz.runs.bundle_reader import (
+    FORMAT,
+    MAX_BYTES,
+    MAX_MEMBERS,
+    BundledRun,
+    Progress,
+    open_bundle,
+)
+from mixviz.runs.files import write_atomically
+from mixviz.runs.store import RunStore, Status
+
+SUFFIX = ".mixviz"
+CHECKPOINT_FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
+_PATH = re.compile(r"(?<![\w.:/\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"/\\]+[/\\])+([^\s'\"/\\]*)")
+_CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+
+def export_run(
+    store: RunStore, run_id: str, path: Path, *, progress: Progress | None = None
+) -> None:
+    """Write a run as one file; a run that is being trained is written as interrupted.
+
+    Parameters
+    ----------
+    store
+        Where the run is.
+    run_id
+        Its id, or an unambiguous beginning of it.
+    path
+        The file to write; an older one is replaced when the new one is whole.
+    progress
+        Called with the share that is done, 0 to 1.
+
+    Raises
+    ------
+    MixvizError
+        When there is no such run, it is larger than a bundle may be, or the file cannot be written.
+    """
+    path = Path(path)
+    run = store.get(run_id)
+    folder = store.folder(run.id)
+    values = {
+        name: _portable(getattr(run, name)) for name in BundledRun.model_fields if name != "format"
+    }
+    values["status"] = Status.INTERRUPTED if run.status.live else run.status
+    try:
+        record = BundledRun(**values)
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise MixvizError(
+            f"Run {run.id} does not fit in a bundle because of its {field}."
+        ) from error
+    curves = [[step, epoch, _portable(terms)] for step, epoch, terms in store.terms(run.id)]
+    events = [[e.step, e.field, e.value, e.previous] for e in store.events(run.id)]
+    files = ["subsample.npz", *(f"checkpoint/{name}" for name in CHECKPOINT_FILES)]
+    files += [f"snapshots/{step:09d}.npz" for step in store.snapshot_steps(run.id)]
+    if len(files) + 3 > MAX_MEMBERS:
+        raise MixvizError(f"Run {run.id} has too many snapshots for a bundle ({len(files)}).")
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            size = 0
+            for name, value in (
+                ("run.json", record.model_dump(mode="json")),
+                ("terms.json", curves),
+                ("events.json", events),
+            ):
+                text = json.dumps(value, allow_nan=False).encode()
+                archive.writestr(_entry(name), text)
+                size += len(text)
+            for done, name in enumerate(files, start=1):
+                size += _add(archive, folder / name, name)
+                if size > MAX_BYTES:
+                    raise MixvizError(f"Run {run.id} is too large for a bundle.")
+                if progress is not None:
+                    progress(done / len(files))
+
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        raise MixvizError(f"{path} could not be written: {error.strerror or error}.") from error
+
+
+def _add(archive: zipfile.ZipFile, source: Path, name: str) -> int:
+    """Add a file if it is still there, for a live run is thinned; return its size in bytes."""
+    try:
+        file = source.open("rb")
+    except FileNotFoundError:
+        return 0
+    with file, archive.open(_entry(name), "w") as member:
+        shutil.copyfileobj(file, member, _CHUNK)
+        return file.tell()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Return a member's header without a time, so that equal runs give equal bundles."""
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    return entry
+
+
+def _portable(value: Any) -> Any:
+    """Return JSON without paths of this machine, and with null for what is not finite."""
+    if isinstance(value, Mapping):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        if "\n" not in value and os.path.isabs(value):
+            return os.path.basename(value.rstrip("/\\"))
+        return _PATH.sub(r"\1", value)
+    return value
+
+
+def peek(path: Path) -> BundledRun:
+    """Return what a bundle says of its run, without unpacking it.
+
+    Raises
+    ------
+    MixvizError
+        When the file is not a bundle that this version reads.
+    """
+    with open_bundle(Path(path)) as bundle:
+        return bundle.run()
+
+
+def import_run(
+    store: RunStore, path: Path, *, shipped: bool = False, progress: Progress | None = None
+) -> str:
+    """Add the run in a bundle to the store and return its id there.
+
+    All is checked before anything can be seen. A run that the store has already is left as it is;
+    one whose id another run has gets a fresh id.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    path
+        The bundle.
+    shipped
+        Whether the run came with the program.
+    progress
+        Called with the share that is done, 0 to 1.
+
+    Raises
+    ------
+    MixvizError
+        When the file is not a sound bundle, or there is no room for it; nothing remains then.
+    """
+    path = Path(path)
+    with open_bundle(path) as bundle:
+        run = bundle.run()
+        known = _known(store, run)
+        if known is not None:
+            return known
+        try:
+            with tempfile.TemporaryDirectory(
+                prefix=".import-", dir=store.home, ignore_cleanup_errors=True
+            ) as temporary:
+                folder = Path(temporary) / "run"
+                folder.mkdir()
+                bundle.unpack(folder, progress)
+                moments = [
+                    bundle.moment(folder, name)
+                    for name in bundle.members
+                    if name.startswith("snapshots/")
+                ]
+                terms, events = bundle.terms(), bundle.events()
+                values = run.model_dump(exclude={"format", "id"})
+                if run.status.live:
+                    values["status"] = Status.INTERRUPTED
+                return store.insert_imported(
+                    _names(run),
+                    folder,
+                    {**values, "shipped": shipped},
+                    terms=terms,
+                    snapshots=moments,
+                    events=events,
+                )
+        except OSError as error:
+            reason = error.strerror or error
+            raise MixvizError(f"{path.name} could not be added to the runs: {reason}.") from error
+
+
+def shipped_bundles(folder: Path) -> list[Path]:
+    """Return the bundles in a folder, by name; none if there is no such folder."""
+    return sorted(path for path in Path(folder).glob(f"*{SUFFIX}") if path.is_file())
+
+
+def import_shipped(store: RunStore, folder: Path) -> list[str]:
+    """Import the bundles of a folder that the store has not yet, and return the new runs' ids.
+
+    Meant for every start of the program: what is there already is only peeked at, several
+    processes may do it at once, and a bundle that cannot be read is logged and passed over.
+    """
+    added = []
+    for path in shipped_bundles(folder):
+        try:
+            if _known(store, peek(path)) is None:
+                added.append(import_run(store, path, shipped=True))
+        except MixvizError as error:
+            _log.warning("%s", error)
+    return added
+
+
+def _names(run: BundledRun) -> Iterator[str]:
+    """Yield the run's id, then others in place of its random end: the same ones every time."""
+    yield run.id
+    stem = run.id.rpartition("-")[0][:57] or "run"
+    for attempt in range(100):
+        seed = f"{run.id} {run.created!r} {attempt}".encode()
+        yield f"{stem}-{hashlib.sha256(seed).hexdigest()[:6]}"
+
+
+def _known(store: RunStore, run: BundledRun) -> str | None:
+    for name in _names(run):
+        try:
+            found = store.get(name)
+        except MixvizError:
+            return None
+        if found.id != name:
+            return None
+        if found.created == run.created:
+            return name
+    return None

@@ -1,0 +1,112 @@
+"""Checkpoints: weights, optimisers and random streams, as safetensors and JSON, never pickled."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from mixviz.errors import MixvizError
+from mixviz.models import MixtureModel
+from mixviz.runs.files import write_atomically
+
+_STREAM = "stream"
+
+
+def save_checkpoint(
+    folder: Path, model: MixtureModel, stream: torch.Generator, state: dict[str, Any]
+) -> None:
+    """Write all three files beside `folder`, then put them in its place.
+
+    Parameters
+    ----------
+    stream
+        The run's noise generator; its state is stored with the optimisers'.
+    state
+        Plain values: the step, training seconds, current settings.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".checkpoint."))
+    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    moments = {_STREAM: stream.get_state()}
+    for name, optimizer in model.optimizers().items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                moments[f"{name}.{index}.{key}"] = value.contiguous()
+    for file, content in (
+        ("model.safetensors", save(weights)),
+        ("optimizer.safetensors", save(moments)),
+        ("state.json", json.dumps(state).encode()),
+    ):
+        write_atomically(fresh / file, lambda out, content=content: out.write(content))
+    old = folder.with_name(".checkpoint.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(fresh, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is a whole checkpoint; mends one that was being replaced during a crash."""
+    old = folder.with_name(".checkpoint.old")
+    if not folder.exists() and old.exists():
+        os.rename(old, folder)
+    return (folder / "state.json").is_file()
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Return the plain values of a checkpoint."""
+    try:
+        state: dict[str, Any] = json.loads((folder / "state.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise MixvizError(f"The checkpoint cannot be read ({error}).") from error
+    return state
+
+
+def load_weights(folder: Path, model: MixtureModel) -> None:
+    """Load the weights of a checkpoint into a model of the same configuration.
+
+    Raises
+    ------
+    MixvizError
+        When the file is missing, damaged, or of another model.
+    """
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except Exception as error:  # safetensors and torch raise many kinds
+        raise MixvizError(f"The weights of this run cannot be loaded ({error}).") from error
+
+
+def load_optimizers(folder: Path, model: MixtureModel, stream: torch.Generator) -> None:
+    """Load optimiser moments and the noise stream, after `load_weights`.
+
+    Raises
+    ------
+    MixvizError
+        When the file is missing, damaged, or of another model.
+    """
+    try:
+        moments = load_file(folder / "optimizer.safetensors")
+        stream.set_state(moments.pop(_STREAM))
+        for name, optimizer in model.optimizers().items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in moments.items():
+                owner, index, part = key.split(".")
+                if owner == name:
+                    state.setdefault(int(index), {})[part] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+    except Exception as error:  # safetensors and torch raise many kinds
+        raise MixvizError(f"The optimiser of this run cannot be loaded ({error}).") from error
+
+
+def all_finite(model: MixtureModel) -> bool:
+    """Whether every parameter and floating-point buffer is finite."""
+    values = [v for v in model.state_dict().values() if v.is_floating_point()]
+    return all(bool(torch.isfinite(value).all()) for value in values)

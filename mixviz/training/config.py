@@ -1,0 +1,139 @@
+"""Settings of a run, and how names and values from anywhere become a valid configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mixviz.data import source
+from mixviz.errors import unknown
+from mixviz.models import ModelConfig, Settings, build, model_class, preset, setting
+
+
+class RunConfig(Settings):
+    """How a model is trained, whichever model it is."""
+
+    epochs: int = setting(
+        100, "Epochs", "Passes over the training data.", paper="100 on MNIST", ge=1, le=100_000
+    )
+    batch_size: int = setting(
+        200, "Batch size", "Observations in one step.", paper="50", ge=2, le=100_000
+    )
+    seed: int = setting(
+        0, "Seed", "Start of every random number of the run.", ge=0, le=2**31 - 1
+    )
+    precision: Literal["32-true", "bf16-mixed"] = setting(
+        "32-true",
+        "Precision",
+        "bf16-mixed runs the networks in bfloat16, faster for images where the processor has it.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting(
+        "auto", "Device", "auto takes the GPU where there is one."
+    )
+    threads: int | None = setting(
+        None,
+        "Processor threads",
+        "Threads for one run; empty takes one for vectors and all processors for images.",
+        ge=1,
+        le=256,
+    )
+    slow_start: float = setting(
+        0.0,
+        "Slow start (seconds)",
+        "Stretches the first 300 steps over this time, so that the start can be watched.",
+        ge=0,
+        le=120,
+    )
+    checkpoint_seconds: float = setting(
+        30.0, "Seconds between checkpoints", "The most work that a crash can lose.", gt=0, le=3600
+    )
+    snapshot_points: int | None = setting(
+        None,
+        "Points in a snapshot",
+        "Observations that the pictures show; empty takes 10,000 vectors or 2,000 images.",
+        ge=10,
+        le=10_000,
+    )
+    snapshot_count: int = setting(
+        300, "Snapshots kept", "The most that are kept for replay.", ge=10, le=1000
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole configuration: what is trained, on what, and how."""
+
+    dataset: str
+    model: str
+    settings: ModelConfig
+    run: RunConfig
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the catalogue stores."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "settings": self.settings.model_dump(),
+            "run": self.run.model_dump(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Plan":
+        """Validate a stored configuration; raise `MixvizError` if this version cannot read it."""
+        model = stored["model"]
+        return cls(
+            source(stored["dataset"]).name,
+            model,
+            build(model_class(model).Config, stored["settings"]),
+            build(RunConfig, stored["run"]),
+        )
+
+
+def plan(
+    *,
+    dataset: str | None = None,
+    model: str | None = None,
+    preset_name: str | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Put a configuration together: defaults, then the preset, then what was given.
+
+    Parameters
+    ----------
+    dataset, model
+        Names; those of the preset, else `arcs` and `gmvae-v2`, if left out.
+    preset_name
+        A preset of any model.
+    values
+        Settings of the model and of the run by name, as values or as text.
+
+    Raises
+    ------
+    MixvizError
+        For a wrong name or value, in one line that names the choices or the bounds.
+    """
+    chosen: dict[str, Any] = {}
+    if preset_name is not None:
+        preset_model, found = preset(preset_name)
+        if model in (None, preset_model):
+            model, chosen = preset_model, dict(found.settings)
+            dataset = dataset or found.dataset
+        else:
+            raise unknown(f"preset of {model}", preset_name, model_class(model).presets)
+    model = model or "gmvae-v2"
+    chosen.update(values or {})
+    config = model_class(model).Config
+    known = {**RunConfig.model_fields, **config.model_fields}
+    for name in chosen:
+        if name not in known:
+            raise unknown(f"setting of {model}", name, known)
+    return Plan(
+        source(dataset or "arcs").name,
+        model,
+        build(config, {k: _value(v) for k, v in chosen.items() if k in config.model_fields}),
+        build(RunConfig, {k: _value(v) for k, v in chosen.items() if k in RunConfig.model_fields}),
+    )
+
+
+def _value(value: Any) -> Any:
+    """Read `none` and the empty text as None; pydantic reads every other text."""
+    return None if isinstance(value, str) and value.lower() in ("", "none") else value

@@ -1,0 +1,46 @@
+"""Device, precision and random streams, chosen in one place."""
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from mixviz.errors import MixvizError
+from mixviz.training.config import RunConfig
+
+_PURPOSES = ("start", "noise", "order", "snapshot", "evaluation")
+
+
+def make_fabric(config: RunConfig) -> Fabric:
+    """Return the Fabric that places tensors and runs the networks in the chosen precision.
+
+    Raises
+    ------
+    MixvizError
+        When the device is not there.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(config.device, True):
+        raise MixvizError(f"There is no {config.device} device on this machine; use device=auto.")
+    return Fabric(accelerator=config.device, devices=1, precision=config.precision)
+
+
+def use_threads(config: RunConfig, shape: tuple[int, ...]) -> None:
+    """Set this thread's share of the processors; small networks are fastest on one."""
+    small = len(shape) == 1
+    torch.set_num_threads(config.threads or (1 if small else torch.get_num_threads()))
+
+
+def stream_seed(seed: int, purpose: str, index: int = 0) -> int:
+    """Return a seed for one of a run's independent random streams."""
+    sequence = np.random.SeedSequence([seed, _PURPOSES.index(purpose), index])
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def stream(
+    seed: int, purpose: str, index: int = 0, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return the generator of one of a run's independent random streams."""
+    return torch.Generator(device).manual_seed(stream_seed(seed, purpose, index))

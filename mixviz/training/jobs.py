@@ -1,0 +1,58 @@
+"""Background jobs: runs that train in threads of this process."""
+
+import threading
+
+from mixviz.errors import MixvizError
+from mixviz.runs import RunStore
+from mixviz.training.config import Plan
+from mixviz.training.trainer import Trainer, create_run
+
+
+class Jobs:
+    """The threads that train, by run; one registry for a whole process."""
+
+    def __init__(self, store: RunStore):
+        """Manage runs of one store."""
+        self.store = store
+        self._threads: dict[str, threading.Thread] = {}
+        self._lock = threading.Lock()
+
+    def start(self, plan: Plan, name: str = "") -> str:
+        """Create a run and train it in the background; returns its id at once."""
+        run = create_run(self.store, plan, name)
+        self.resume(run)
+        return run
+
+    def resume(self, run: str) -> None:
+        """Carry a run on: wake it where it is held, else train it here from its checkpoint."""
+        with self._lock:
+            found = self.store.get(run)
+            if found.owner and found.status.live:
+                self.store.send(run, "resume")
+                return
+            if self.alive(run):
+                return
+            trainer = Trainer(self.store, run)
+            thread = threading.Thread(
+                target=self._train, args=(trainer,), name=f"run {run}", daemon=True
+            )
+            self._threads[run] = thread
+            thread.start()
+
+    def _train(self, trainer: Trainer) -> None:
+        try:
+            trainer.train()
+        except MixvizError:
+            # Another process was faster; the run is in good hands.
+            return
+
+    def alive(self, run: str) -> bool:
+        """Whether a thread of this process trains the run."""
+        thread = self._threads.get(run)
+        return thread is not None and thread.is_alive()
+
+    def wait(self, run: str, timeout: float | None = None) -> None:
+        """Wait until the run's thread has ended."""
+        thread = self._threads.get(run)
+        if thread is not None:
+            thread.join(timeout)

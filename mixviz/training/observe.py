@@ -1,0 +1,239 @@
+"""What the model makes of a set of observations: latents, responsibilities, samples, scores."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixviz.data import Dataset
+from mixviz.embedding import Plane
+from mixviz.evaluation import (
+    MAPPINGS,
+    accuracies,
+    bhattacharyya,
+    clustering_scores,
+    degeneracy,
+    verdict,
+)
+from mixviz.models import MixtureModel
+from mixviz.runs import Snapshot, Subsample
+from mixviz.training.device import stream
+
+STRIP = 8  # samples per component
+RECONSTRUCTED = 12
+TERM_POINTS = 2000
+GRID = 48  # cells along each side of the density picture
+BATCH = {True: 10_000, False: 500}  # by whether observations are vectors
+
+
+@contextmanager
+def evaluating(model: MixtureModel) -> Iterator[None]:
+    """Put the model into evaluation mode without gradients, and back."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Latent means (N, D) and log-responsibilities (N, K) of N observations, on the CPU."""
+
+    latents: np.ndarray
+    responsibilities: np.ndarray
+
+    @property
+    def assignments(self) -> np.ndarray:
+        """Most probable component (N,)."""
+        return self.responsibilities.argmax(1).astype(np.int16)
+
+    @property
+    def confidences(self) -> np.ndarray:
+        """Probability of the most probable component (N,)."""
+        confidences: np.ndarray = self.responsibilities.max(1)
+        return confidences
+
+
+def encode(model: MixtureModel, x: Tensor) -> Encoded:
+    """Encode observations (N, *shape) batch by batch; call within `evaluating`."""
+    latents, responsibilities = [], []
+    for batch in x.split(BATCH[x.ndim == 2]):
+        means, log_responsibilities = model.encode(batch)
+        latents.append(means.float().cpu())
+        responsibilities.append(log_responsibilities.float().exp().cpu())
+    return Encoded(torch.cat(latents).numpy(), torch.cat(responsibilities).numpy())
+
+
+def mean_terms(model: MixtureModel, x: Tensor, seed: int) -> dict[str, float]:
+    """Terms of the objective, nats, mean over observations; the same draws at every call."""
+    generator = stream(seed, "evaluation", device=x.device)
+    totals: dict[str, float] = dict.fromkeys(model.terms, 0.0)
+    for batch in x.split(BATCH[x.ndim == 2]):
+        for name, value in model.evaluate_terms(batch, generator).items():
+            totals[name] += float(value) * len(batch) / len(x)
+    return totals
+
+
+def mixture_arrays(model: MixtureModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means (K, D), covariances (K, D) or (K, D, D) and weights (K,) of the components."""
+    mixture = model.components()
+    spread = mixture.variances if mixture.covariances is None else mixture.covariances
+    return (
+        mixture.means.double().cpu().numpy(),
+        spread.double().cpu().numpy(),
+        mixture.weights.double().cpu().numpy(),
+    )
+
+
+def usage_of(assignments: np.ndarray, components: int) -> np.ndarray:
+    """Share of points assigned to each component (K,)."""
+    counts = np.bincount(assignments, minlength=components)
+    return (counts / max(len(assignments), 1)).astype(np.float32)
+
+
+def score(
+    encoded: Encoded, labels: np.ndarray | None, overlap: np.ndarray
+) -> dict[str, float]:
+    """Degeneracy figures and, where there are labels, accuracies, NMI and ARI."""
+    components = encoded.responsibilities.shape[1]
+    usage = usage_of(encoded.assignments, components)
+    metrics = degeneracy(encoded.responsibilities, usage, overlap)
+    if labels is not None and len(labels):
+        metrics |= accuracies(encoded.assignments, encoded.confidences, labels, components)
+        metrics |= clustering_scores(encoded.assignments, labels)
+    return metrics
+
+
+class Observer:
+    """Takes the snapshots of one run, always of the same observations."""
+
+    def __init__(self, data: Dataset, count: int, seed: int, device: torch.device):
+        """Choose at most `count` observations of the evaluated split."""
+        order = np.random.default_rng(seed).permutation(len(data))
+        indices = np.sort(order[:count])
+        self.x = torch.from_numpy(data.x[indices]).to(device)
+        self.seed = seed
+        self.labels = None if data.labels is None else data.labels[indices]
+        self.vectors = data.kind == "vector"
+        self.planar = data.shape == (2,)
+        inputs = data.x[indices[:: max(1, len(indices) // RECONSTRUCTED)][:RECONSTRUCTED]]
+        self._inputs = torch.from_numpy(inputs).to(device)
+        self.subsample = Subsample(
+            indices=indices,
+            labels=np.empty(0, np.int64) if self.labels is None else self.labels,
+            inputs=self._pixels(self._inputs),
+            points=data.x[indices] if self.planar else np.empty((0, 2), np.float32),
+            label_names=data.label_names,
+            split=data.split,
+        )
+        self.history: list[tuple[int, dict[str, float]]] = []
+        self.plane: Plane | None = None
+        if self.planar:
+            self._grid, self._extent = _grid(data.x, device)
+
+    def recall(self, history: list[tuple[int, dict[str, float]]], last: Snapshot | None) -> None:
+        """Carry on from the snapshots of an earlier process."""
+        self.history = history
+        if last is not None and len(last.centre):
+            self.plane = Plane(last.plane, last.centre, last.axes)
+
+    def snapshot(self, model: MixtureModel, step: int, epoch: float, seconds: float) -> Snapshot:
+        """Return what the model makes of the observations now; the model is left as it was."""
+        with evaluating(model):
+            encoded = encode(model, self.x)
+            means, covariances, weights = mixture_arrays(model)
+            terms = mean_terms(model, self.x[:TERM_POINTS], self.seed)
+            pictures = self._pictures(model)
+        overlap = bhattacharyya(means, covariances)
+        metrics = score(encoded, self.labels, overlap)
+        self.history.append((step, metrics))
+        self.plane = Plane.fit(encoded.latents, self.plane)
+        return Snapshot(
+            step=step,
+            epoch=epoch,
+            seconds=seconds,
+            terms=terms,
+            metrics=metrics,
+            verdict=verdict(len(weights), self.history),
+            plane=self.plane.name,
+            points=self.plane.project(encoded.latents).astype(np.float32),
+            assignments=encoded.assignments,
+            confidences=encoded.confidences,
+            means=self.plane.project(means).astype(np.float32),
+            covariances=self.plane.project_covariances(covariances).astype(np.float32),
+            weights=weights.astype(np.float32),
+            usage=usage_of(encoded.assignments, len(weights)),
+            overlap=overlap,
+            centre=self.plane.centre,
+            axes=self.plane.axes,
+            **pictures,
+        )
+
+    def _pictures(self, model: MixtureModel) -> dict[str, np.ndarray]:
+        generator = stream(self.seed, "snapshot", device=self.x.device)
+        count = model.config.components
+        pictures = {
+            "samples": self._pixels(
+                torch.stack([model.sample(c, STRIP, generator) for c in range(count)])
+            ),
+            "reconstructions": self._pixels(model.decode(model.posterior(self._inputs)[0])),
+        }
+        if self.planar:
+            density = model.log_density(self._grid, generator)
+            if density is not None:
+                pictures["density"] = density.exp().reshape(GRID, GRID).float().cpu().numpy()
+                pictures["density_extent"] = self._extent
+        return pictures
+
+    def _pixels(self, values: Tensor) -> np.ndarray:
+        if self.vectors:
+            return values.float().cpu().numpy()
+        return (values.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _grid(x: np.ndarray, device: torch.device) -> tuple[Tensor, np.ndarray]:
+    """Points of a GRID x GRID lattice around the data, rows along the second coordinate."""
+    low, high = x.min(0), x.max(0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    first, second = (np.linspace(a, b, GRID, dtype=np.float32) for a, b in zip(low, high, strict=True))
+    rows = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
+    return torch.from_numpy(rows).to(device), np.array([low[0], high[0], low[1], high[1]], np.float32)
+
+
+def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device) -> dict[str, Any]:
+    """Score a model on a whole split.
+
+    Returns
+    -------
+    dict
+        `terms` (nats, mean over the split), `accuracy` by mapping, `nmi`, `ari`,
+        `effective_components`, `dead_components`, `confident_share`, `split`, `dataset`; the scores
+        that need labels are None without them.
+    """
+    x = torch.from_numpy(data.x).to(device)
+    with evaluating(model):
+        encoded = encode(model, x)
+        means, covariances, _ = mixture_arrays(model)
+        terms = mean_terms(model, x, seed)
+    metrics = score(encoded, data.labels, bhattacharyya(means, covariances))
+    return {
+        "terms": {k: v if math.isfinite(v) else None for k, v in terms.items()},
+        "accuracy": {name: metrics[name] for name in MAPPINGS} if "nmi" in metrics else None,
+        "nmi": metrics.get("nmi"),
+        "ari": metrics.get("ari"),
+        "effective_components": metrics["effective_components"],
+        "distinct_components": metrics["distinct_components"],
+        "dead_components": metrics["dead_components"],
+        "confident_share": metrics["confident_share"],
+        "split": data.split,
+        "dataset": data.name,
+        "verdict": verdict(len(means), [(0, metrics)]),
+    }

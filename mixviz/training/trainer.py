@@ -1,0 +1,345 @@
+"""The loop: reads a run's configuration from the store, trains, and writes what happens back."""
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mixviz.data import load
+from mixviz.errors import MixvizError
+from mixviz.models import MixtureModel, Terms, create, invalid
+from mixviz.runs import Command, Event, Run, RunStore, Status
+from mixviz.training import checkpoints
+from mixviz.training.config import Plan
+from mixviz.training.device import make_fabric, stream, stream_seed, use_threads
+from mixviz.training.observe import Observer, evaluate
+from mixviz.training.schedule import SnapshotClock, slow_start_until, superfluous
+
+POLL = 0.1  # seconds between looks at the store
+PAUSED_POLL = 0.1
+ROWS = 1000  # rows of terms to aim for
+MOST_STEPS_PER_ROW = 10
+
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
+    """Put a run into the store, ready to be trained by any process, and return its id."""
+    return store.create(
+        model=plan.model,
+        dataset=plan.dataset,
+        config=plan.as_json(),
+        name=name,
+        total_steps=0,
+    )
+
+
+class Diverged(Exception):
+    """A term of the objective is not finite."""
+
+
+class Lost(Exception):
+    """Another process took the run."""
+
+
+class Trainer:
+    """Trains one run from its start or its last checkpoint until it ends or is told to stop."""
+
+    def __init__(self, store: RunStore, run: str, progress: Progress | None = None):
+        """Prepare to train; nothing is read or claimed before `train`."""
+        self.store, self.run = store, store.get(run).id
+        self.owner = secrets.token_hex(8)
+        self.progress = progress
+        self.folder = store.checkpoint_folder(self.run)
+        self.step = 0
+        self._rows: list[tuple[int, float, dict[str, float]]] = []
+        self._pending: list[Terms] = []
+
+    def train(self) -> Status:
+        """Train to the end; every outcome, failures too, is written to the store and returned.
+
+        Raises
+        ------
+        MixvizError
+            When another process holds the run.
+        """
+        self.store.claim(self.run, self.owner)
+        try:
+            self._set_up()
+            status, message = self._loop(), ""
+        except Lost:
+            return self.store.get(self.run).status
+        except Diverged as error:
+            status, message = Status.DIVERGED, str(error)
+        except MixvizError as error:
+            status, message = Status.FAILED, str(error)
+        except Exception as error:
+            status, message = Status.FAILED, f"{type(error).__name__}: {error}"
+        if hasattr(self, "model"):
+            self._beat()
+        self.store.release(self.run, self.owner, status, message)
+        return status
+
+    # ---- start -----------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        plan = Plan.from_json(self.store.get(self.run).config)
+        self.plan, self.config = plan, plan.run
+        train, self.test = load(plan.dataset, "train"), load(plan.dataset, "test")
+        use_threads(self.config, train.shape)
+        self.fabric = make_fabric(self.config)
+        self.x: Tensor = self.fabric.to_device(torch.from_numpy(train.x))
+        self.model: MixtureModel = create(
+            plan.model, plan.settings, train.shape, stream(self.config.seed, "start")
+        )
+        self.model.to(self.fabric.device)
+        self.model.train()
+        self.model.make_optimizers()
+        self.noise = stream(self.config.seed, "noise", device=self.fabric.device)
+        points = self.config.snapshot_points or (10_000 if train.kind == "vector" else 2_000)
+        seed = stream_seed(self.config.seed, "snapshot")
+        self.observer = Observer(self.test, points, seed, self.fabric.device)
+        self.clock = SnapshotClock()
+        self.batch_size = len(train) if self.model.full_batch else min(self.config.batch_size, len(train))
+        self.steps_per_epoch = max(1, len(train) // self.batch_size)
+        self.total = self.steps_per_epoch * self.config.epochs
+        self.steps_per_row = min(MOST_STEPS_PER_ROW, max(1, self.total // ROWS))
+        self.store.update(
+            self.run, total_steps=self.total, steps_per_epoch=self.steps_per_epoch
+        )
+        if checkpoints.has_checkpoint(self.folder):
+            self._restore()
+        else:
+            self._begin()
+        self._started, self._paused, self._first_step = time.perf_counter(), 0.0, self.step
+        self._checkpointed = self._polled = self._started
+
+    def _begin(self) -> None:
+        self.seconds_before = 0.0
+        self.store.rewind(self.run, -1)
+        self.model.prepare(self.x, self.noise)
+        self.store.write_subsample(self.run, self.observer.subsample)
+        self._started = time.perf_counter()
+        self._paused, self._first_step = 0.0, 0
+        self._checkpoint()
+        self._snapshot()
+
+    def _restore(self) -> None:
+        state = checkpoints.load_state(self.folder)
+        self.step, self.seconds_before = state["step"], state["seconds"]
+        checkpoints.load_weights(self.folder, self.model)
+        for name, value in state["live"].items():
+            self.model.set_live(name, value)
+        checkpoints.load_optimizers(self.folder, self.model, self.noise)
+        self.store.rewind(self.run, self.step)
+        steps = self.store.snapshot_steps(self.run)
+        last = self.store.snapshot(self.run, steps[-1]) if steps else None
+        history = self.store.snapshot_metrics(self.run)
+        self.observer.recall([(step, metrics) for step, _, metrics in history], last)
+
+    # ---- loop ------------------------------------------------------------------------------
+
+    def _loop(self) -> Status:
+        replayed = [event for event in self.store.events(self.run) if event.step >= self.step]
+        while self.step < self.total and not self.model.converged:
+            order = self._order(self.step // self.steps_per_epoch)
+            for batch in order[self.step % self.steps_per_epoch :]:
+                while replayed and replayed[0].step <= self.step:
+                    # Made after the last checkpoint, by a process that died: made again here.
+                    event = replayed.pop(0)
+                    self.model.set_live(event.field, event.value)
+                with self.fabric.autocast():
+                    self._pending.append(self.model.training_step(self.x[batch], self.noise))
+                self.step += 1
+                if self.step % self.steps_per_row and self.step != self.total:
+                    continue
+                self._flush()
+                if self._tick():
+                    return Status.STOPPED
+                if self.model.converged:
+                    break
+        return self._finish()
+
+    def _order(self, epoch: int) -> Sequence[Tensor]:
+        """Shuffled batches of one epoch; the order depends on the seed and the epoch alone."""
+        if self.model.full_batch:
+            return [torch.arange(len(self.x), device=self.x.device)]
+        generator = stream(self.config.seed, "order", epoch)
+        order = torch.randperm(len(self.x), generator=generator)
+        return order[: self.steps_per_epoch * self.batch_size].to(self.x.device).split(self.batch_size)
+
+    def _flush(self) -> None:
+        """Make one row of the steps since the last; the only place that waits for the device."""
+        names = self._pending[0].keys()
+        table = torch.stack([torch.stack(list(terms.values())) for terms in self._pending])
+        means = table.mean(0).tolist()
+        row = dict(zip(names, means, strict=True))
+        self._pending.clear()
+        self._rows.append((self.step, self.step / self.steps_per_epoch, row))
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        if broken:
+            # NaN and infinity are not JSON: a term that is not finite is stored as missing.
+            for name in broken:
+                row[name] = None  # type: ignore[assignment]
+            raise Diverged(f"{broken[0]} was not finite at step {self.step:,}")
+
+    def _tick(self) -> bool:
+        """Do what is due between steps; returns whether the run was told to stop."""
+        if self.config.slow_start:
+            self._wait_for_slow_start()
+        now = time.perf_counter()
+        if now - self._polled >= POLL:
+            self._polled = now
+            self._beat()
+            if self._obey(self.store.open_commands(self.run)):
+                return True
+            self._watched = self.store.get(self.run).is_watched
+        if self.clock.due(self.step, self.seconds, self._watched):
+            self._snapshot()
+        if time.perf_counter() - self._checkpointed >= self.config.checkpoint_seconds:
+            self._checkpoint()
+        return False
+
+    _watched = False
+
+    def _wait_for_slow_start(self) -> None:
+        remaining = slow_start_until(self.step, self.config.slow_start) - self.seconds
+        if remaining > 0:
+            time.sleep(min(remaining, 2.0))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, pauses left out."""
+        return self.seconds_before + time.perf_counter() - self._started - self._paused
+
+    @property
+    def samples_per_second(self) -> float:
+        """Observations a second since this process took the run."""
+        elapsed = max(self.seconds - self.seconds_before, 1e-9)
+        return (self.step - self._first_step) * self.batch_size / elapsed
+
+    def _beat(self) -> None:
+        mine = self.store.beat(
+            self.run,
+            self.owner,
+            step=self.step,
+            seconds=self.seconds,
+            samples_per_second=self.samples_per_second,
+            rows=self._rows,
+        )
+        if not mine:
+            raise Lost
+        if self.progress and self._rows:
+            self.progress(self.step, self.total, self._rows[-1][2])
+        self._rows.clear()
+
+    def _snapshot(self) -> None:
+        began = time.perf_counter()
+        epoch = self.step / self.steps_per_epoch
+        with self.fabric.autocast():
+            snapshot = self.observer.snapshot(self.model, self.step, epoch, self.seconds)
+        self.store.write_snapshot(self.run, snapshot)
+        steps = self.store.snapshot_steps(self.run)
+        if len(steps) > self.config.snapshot_count:
+            keep = int(0.9 * self.config.snapshot_count)
+            self.store.delete_snapshots(self.run, superfluous(steps, keep, self.total))
+        self.clock.taken(self.step, self.seconds, time.perf_counter() - began)
+
+    def _checkpoint(self) -> None:
+        if not checkpoints.all_finite(self.model):
+            raise Diverged(f"a weight was not finite at step {self.step:,}")
+        live = {name: getattr(self.model.config, name) for name in self.model.config.live_fields()}
+        state = {"step": self.step, "seconds": self.seconds, "live": live}
+        checkpoints.save_checkpoint(self.folder, self.model, self.noise, state)
+        self._checkpointed = time.perf_counter()
+
+    def _finish(self) -> Status:
+        self._checkpoint()
+        if self.step not in self.store.snapshot_steps(self.run):
+            self._snapshot()
+        seconds, speed = self.seconds, self.samples_per_second
+        with self.fabric.autocast():
+            result = evaluate(
+                self.model,
+                self.test,
+                self.config.seed,
+                self.fabric.device,
+            )
+        result["verdict"] = self.store.get(self.run).verdict
+        result |= {"seconds": seconds, "samples_per_second": speed}
+        self.store.update(self.run, result=result)
+        return Status.FINISHED
+
+    # ---- commands --------------------------------------------------------------------------
+
+    def _obey(self, commands: Sequence[Command]) -> bool:
+        """Carry out commands in order; returns whether the run was told to stop."""
+        for command in commands:
+            if command.name == "set":
+                self._set_live(command)
+                continue
+            if command.name == "checkpoint":
+                self._checkpoint()
+            self.store.finish_command(command, self.run)
+            if command.name == "stop":
+                self._checkpoint()
+                if self.step not in self.store.snapshot_steps(self.run):
+                    self._snapshot()
+                return True
+            if command.name == "pause" and self._pause():
+                return True
+        return False
+
+    def _pause(self) -> bool:
+        """Checkpoint and wait; returns whether the run was told to stop meanwhile."""
+        self._checkpoint()
+        if self.step not in self.store.snapshot_steps(self.run):
+            self._snapshot()
+        began = time.perf_counter()
+        before = self.seconds
+        self.store.update(self.run, status=Status.PAUSED)
+        stop = False
+        while True:
+            time.sleep(PAUSED_POLL)
+            self._paused += self.seconds - before  # the clock stands still
+            self._beat()
+            commands = self.store.open_commands(self.run)
+            for command in commands:
+                if command.name == "set":
+                    self._set_live(command)
+                    continue
+                self.store.finish_command(command, self.run)
+                stop = stop or command.name == "stop"
+                if command.name in ("resume", "stop"):
+                    if not stop:
+                        self.store.update(self.run, status=Status.RUNNING)
+                    self._checkpointed += time.perf_counter() - began
+                    return stop
+
+    def _set_live(self, command: Command) -> None:
+        """Change a live setting between steps; a value out of bounds is ignored."""
+        event = None
+        config = self.model.config
+        if command.field in config.live_fields() and command.value is not None:
+            previous = getattr(config, command.field)
+            try:
+                self.model.set_live(command.field, command.value)
+                event = Event(self.step, command.field, command.value, previous)
+            except ValueError:
+                self.store.update(self.run, message=f"{command.field}={command.value:g} was refused")
+        self.store.finish_command(command, self.run, event)
+
+
+def check_live(run: Run, name: str, value: float) -> None:
+    """Raise `MixvizError` unless `name` is a live setting of the run and `value` within its bounds."""
+    config = Plan.from_json(run.config).settings
+    if name not in config.live_fields():
+        choices = ", ".join(config.live_fields()) or "none"
+        raise MixvizError(f"{name} cannot be changed while {run.model} trains; live settings: {choices}.")
+    try:
+        setattr(config, name, value)
+    except ValueError as error:
+        raise invalid(type(config), error) from error  # type: ignore[arg-type]
