@@ -84,8 +84,8 @@ class MixtureModel(nn.Module, ABC):
         """Mean of p(x|z) for latents (B, D): (B, *shape)."""
 
     @abstractmethod
-    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n means of p(x|z) with z from one component: (n, *shape)."""
+    def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw z from component c_i for each i and return the mean of p(x|z): (B, *shape)."""
 
     def log_density(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
         """log p(x) of data points (B, *shape): (B,); None where the model defines no density."""

@@ -121,12 +121,10 @@ class KMeansModel(ClassicalModel):
         variances = self.variances[:, None].expand_as(self.means)
         return Components(self.means.float(), variances.float(), self.weights.float())
 
-    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n points around one centre: (n, *shape)."""
-        noise = torch.randn((n, self.means.shape[1]), generator=generator)
-        return self.decode(
-            self.means[component].float() + noise * self.variances[component].sqrt().float()
-        )
+    def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a point around centre c_i for each i: (B, *shape)."""
+        noise = torch.randn((len(c), self.means.shape[1]), generator=generator)
+        return self.decode(self.means[c].float() + noise * self.variances[c].sqrt().float()[:, None])
 
 
 class GMMConfig(ModelConfig):
@@ -238,15 +236,16 @@ class GMMModel(ClassicalModel):
         variances = covariances.diagonal(dim1=1, dim2=2)
         return Components(self.means.float(), variances, self.weights.float(), covariances)
 
-    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n points of one component: (n, *shape)."""
-        noise = torch.randn((n, self.means.shape[1]), generator=generator)
-        covariance = self.covariances[component]
+    def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a point of component c_i for each i: (B, *shape)."""
+        noise = torch.randn((len(c), self.means.shape[1]), generator=generator)
+        covariances = self.covariances.float()
         if self.config.covariance_type == "diag":
-            spread = noise * covariance.sqrt().float()
+            spread = noise * covariances[c].sqrt()
         else:
-            spread = noise @ torch.linalg.cholesky(covariance).T.float()
-        return self.decode(self.means[component].float() + spread)
+            factors = torch.linalg.cholesky(covariances)[c]
+            spread = (factors @ noise[..., None])[..., 0]
+        return self.decode(self.means[c].float() + spread)
 
     def log_density(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
         """log p(x), exact: (B,)."""

@@ -242,12 +242,11 @@ class GMVAE(GradientModel):
         mean = output.sigmoid() if self.likelihood == "bernoulli" else output.chunk(2, dim=-1)[0]
         return mean.unflatten(-1, self.shape)
 
-    def sample(self, component: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n means of p(x|z), z from one component at w = 0 (figure 5a): (n, *shape)."""
+    def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw z from component c_i at w = 0 (figure 5a) and return the mean of p(x|z)."""
         mixture = self.components()
-        mean, variance = mixture.means[component], mixture.variances[component]
-        z = reparameterise(mean, variance.log(), n, generator)
-        return self.decode(z)
+        noise = torch.randn((len(c), self.latent_size), generator=generator, device=c.device)
+        return self.decode(mixture.means[c] + noise * mixture.variances[c].sqrt())
 
     def log_density(self, x: Tensor, generator: torch.Generator, draws: int = 640) -> Tensor | None:
         """Estimate log p(x) for a Gaussian likelihood by averaging p(x|z) over ancestral samples.

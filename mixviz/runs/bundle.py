@@ -11,10 +11,13 @@ import math
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +25,6 @@ from pydantic import ValidationError
 
 from mixviz.errors import MixvizError
 from mixviz.runs.bundle_reader import (
-    FORMAT,
     MAX_BYTES,
     MAX_MEMBERS,
     BundledRun,
@@ -77,13 +79,12 @@ def export_run(
         ) from error
     curves = [[step, epoch, _portable(terms)] for step, epoch, terms in store.terms(run.id)]
     events = [[e.step, e.field, e.value, e.previous] for e in store.events(run.id)]
-    files = ["subsample.npz", *(f"checkpoint/{name}" for name in CHECKPOINT_FILES)]
-    files += [f"snapshots/{step:09d}.npz" for step in store.snapshot_steps(run.id)]
-    if len(files) + 3 > MAX_MEMBERS:
-        raise MixvizError(f"Run {run.id} has too many snapshots for a bundle ({len(files)}).")
+    names = [f"snapshots/{step:09d}.npz" for step in store.snapshot_steps(run.id)]
+    if len(names) + 4 + len(CHECKPOINT_FILES) > MAX_MEMBERS:
+        raise MixvizError(f"Run {run.id} has too many snapshots for a bundle ({len(names)}).")
 
     def write(file: BinaryIO) -> None:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, ExitStack() as stack:
             size = 0
             for name, value in (
                 ("run.json", record.model_dump(mode="json")),
@@ -93,12 +94,15 @@ def export_run(
                 text = json.dumps(value, allow_nan=False).encode()
                 archive.writestr(_entry(name), text)
                 size += len(text)
-            for done, name in enumerate(files, start=1):
-                size += _add(archive, folder / name, name)
+            for name, source in _open_checkpoint(store.checkpoint_folder(run.id), stack):
+                size += _copy(source, archive, f"checkpoint/{name}")
+            for done, name in enumerate(["subsample.npz", *names]):
+                with suppress(FileNotFoundError), (folder / name).open("rb") as source:
+                    size += _copy(source, archive, name)
                 if size > MAX_BYTES:
                     raise MixvizError(f"Run {run.id} is too large for a bundle.")
                 if progress is not None:
-                    progress(done / len(files))
+                    progress((done + 1) / (len(names) + 1))
 
     try:
         write_atomically(path, write)
@@ -106,15 +110,26 @@ def export_run(
         raise MixvizError(f"{path} could not be written: {error.strerror or error}.") from error
 
 
-def _add(archive: zipfile.ZipFile, source: Path, name: str) -> int:
-    """Add a file if it is still there, for a live run is thinned; return its size in bytes."""
-    try:
-        file = source.open("rb")
-    except FileNotFoundError:
-        return 0
-    with file, archive.open(_entry(name), "w") as member:
-        shutil.copyfileobj(file, member, _CHUNK)
-        return file.tell()
+def _open_checkpoint(folder: Path, stack: ExitStack) -> list[tuple[str, BinaryIO]]:
+    """Open the files of one and the same checkpoint, which a trainer replaces as a whole folder."""
+    for _ in range(5):
+        files: list[tuple[str, BinaryIO]] = []
+        try:
+            before = folder.stat()
+            for name in CHECKPOINT_FILES:
+                files.append((name, stack.enter_context((folder / name).open("rb"))))
+            if os.path.samestat(before, folder.stat()):
+                return files
+        except FileNotFoundError:
+            time.sleep(0.02)
+    return []
+
+
+def _copy(source: BinaryIO, archive: zipfile.ZipFile, name: str) -> int:
+    """Copy an open file into the archive and return its size in bytes."""
+    with archive.open(_entry(name), "w") as member:
+        shutil.copyfileobj(source, member, _CHUNK)
+    return source.tell()
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -206,8 +221,8 @@ def import_run(
                     snapshots=moments,
                     events=events,
                 )
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
             raise MixvizError(f"{path.name} could not be added to the runs: {reason}.") from error
 
 

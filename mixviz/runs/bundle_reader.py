@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, NoReturn
 
@@ -24,7 +25,7 @@ from mixviz.runs import snapshots
 from mixviz.runs.snapshots import Snapshot, Subsample
 from mixviz.runs.store import Event, Status
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MAX_MEMBERS = 1_000
 MAX_BYTES = 2_000_000_000  # unpacked, and what an archive inside the bundle unpacks to
 MAX_RATIO = 200  # unpacked to packed
@@ -112,6 +113,7 @@ class _Refused(Exception):
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator["Bundle"]:
+    """Open a bundle; what is wrong with it, now or later, becomes a `MixvizError` of one sentence."""
     try:
         with path.open("rb") as file, _archive(file) as archive:
             yield Bundle(archive, path.stat().st_size)
@@ -315,7 +317,7 @@ def _check_header(member: IO[bytes], size: int, name: str) -> None:
 
 
 def _increasing(keys: list) -> None:
-    if any(a >= b for a, b in zip(keys, keys[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(keys)):
         raise ValueError("rows out of order")
 
 

@@ -102,13 +102,12 @@ def usage_of(assignments: np.ndarray, components: int) -> np.ndarray:
 def score(
     encoded: Encoded, labels: np.ndarray | None, overlap: np.ndarray
 ) -> dict[str, float]:
-    """Degeneracy figures and, where there are labels, accuracies, NMI and ARI."""
+    """Degeneracy figures and, where there are labels, the three accuracies."""
     components = encoded.responsibilities.shape[1]
     usage = usage_of(encoded.assignments, components)
     metrics = degeneracy(encoded.responsibilities, usage, overlap)
     if labels is not None and len(labels):
         metrics |= accuracies(encoded.assignments, encoded.confidences, labels, components)
-        metrics |= clustering_scores(encoded.assignments, labels)
     return metrics
 
 
@@ -180,10 +179,10 @@ class Observer:
     def _pictures(self, model: MixtureModel) -> dict[str, np.ndarray]:
         generator = stream(self.seed, "snapshot", device=self.x.device)
         count = model.config.components
+        each = torch.arange(count, device=self.x.device).repeat_interleave(STRIP)
+        samples = model.sample(each, generator).unflatten(0, (count, STRIP))
         pictures = {
-            "samples": self._pixels(
-                torch.stack([model.sample(c, STRIP, generator) for c in range(count)])
-            ),
+            "samples": self._pixels(samples),
             "reconstructions": self._pixels(model.decode(model.posterior(self._inputs)[0])),
         }
         if self.planar:
@@ -224,11 +223,13 @@ def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device
         means, covariances, _ = mixture_arrays(model)
         terms = mean_terms(model, x, seed)
     metrics = score(encoded, data.labels, bhattacharyya(means, covariances))
+    labelled = data.labels is not None
+    agreement = clustering_scores(encoded.assignments, data.labels) if labelled else {}
     return {
         "terms": {k: v if math.isfinite(v) else None for k, v in terms.items()},
-        "accuracy": {name: metrics[name] for name in MAPPINGS} if "nmi" in metrics else None,
-        "nmi": metrics.get("nmi"),
-        "ari": metrics.get("ari"),
+        "accuracy": {name: metrics[name] for name in MAPPINGS} if labelled else None,
+        "nmi": agreement.get("nmi"),
+        "ari": agreement.get("ari"),
         "effective_components": metrics["effective_components"],
         "distinct_components": metrics["distinct_components"],
         "dead_components": metrics["dead_components"],

@@ -3,18 +3,20 @@
 import math
 from collections.abc import Sequence
 
-_FIRST = (0, 1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 300, 400, 500)
+_FIRST = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_FIRST_WATCHED = (0, 1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 300, 400, 500)
 SLOW_STEPS = 300
 
 
 class SnapshotClock:
     """Decides by step and by cost: snapshots take a small share of the time, more when watched."""
 
-    SHARE = 0.02  # of the training time
+    SHARE = 0.015  # of the training time
     SHARE_WATCHED = 0.12
     INTERVAL = 1.0  # seconds between snapshots at the least
     INTERVAL_WATCHED = 0.22
-    ALLOWANCE = 1.0  # seconds that the first snapshots may take beyond their share
+    ALLOWANCE = 0.3  # seconds that the first snapshots may take beyond their share
+    ALLOWANCE_WATCHED = 2.0
 
     def __init__(self) -> None:
         """Start with no snapshot taken."""
@@ -27,15 +29,15 @@ class SnapshotClock:
         """Whether to take a snapshot at `step`, after `seconds` of training."""
         if step == self._last_step:
             return False
-        if self._first_due(step) and self._spent < self.ALLOWANCE + self.SHARE * seconds:
-            return True
-        share, interval = (
-            (self.SHARE_WATCHED, self.INTERVAL_WATCHED) if watched else (self.SHARE, self.INTERVAL)
+        share, interval, allowance, first = (
+            (self.SHARE_WATCHED, self.INTERVAL_WATCHED, self.ALLOWANCE_WATCHED, _FIRST_WATCHED)
+            if watched
+            else (self.SHARE, self.INTERVAL, self.ALLOWANCE, _FIRST)
         )
+        is_first = any(self._last_step < milestone <= step for milestone in first)
+        if is_first and self._spent + self._cost < allowance + share * seconds:
+            return True
         return seconds >= self._next + max(interval, self._cost / share)
-
-    def _first_due(self, step: int) -> bool:
-        return any(self._last_step < first <= step for first in _FIRST)
 
     def taken(self, step: int, seconds: float, cost: float) -> None:
         """Note a snapshot that took `cost` seconds."""

@@ -38,7 +38,7 @@ def objective_gradients(model, x, generator):
 
 
 def by_name(model, found):
-    return by_name(model, found, strict=True)
+    return dict(zip(dict(model.named_parameters()), found, strict=True))
 
 
 def without_z_prior(model, x, generator):
@@ -208,7 +208,8 @@ def test_a_live_learning_rate_reaches_the_next_step(make, seeded, x, name):
     model.set_live("learning_rate", 1e-4)
     before = [p.detach().clone() for p in model.parameters()]
     model.training_step(x, seeded(3))
-    moved = max(float((p - b).abs().max()) for p, b in zip(model.parameters(), before, strict=True))
+    pairs = zip(model.parameters(), before, strict=True)
+    moved = max((p - b).abs().max().item() for p, b in pairs)
     # Adam's first step is the learning rate wherever the gradient is not tiny.
     assert moved == pytest.approx(1e-4, rel=1e-3)
 
@@ -249,6 +250,5 @@ def test_training_improves_the_objective_on_small_images(make, seeded, name):
             model.training_step(batch, draws)
     with torch.no_grad():
         after = float(model.eval().evaluate_terms(x, seeded(2))["objective"])
-    # Guessing one half for every pixel costs 64 log 2 = 44.4 nats.
-    assert before == pytest.approx(-64 * math.log(2), abs=3)
-    assert after > before + 10
+    # Guessing one half for every pixel gives -64 log 2.
+    assert after > max(before, -64 * math.log(2)) + 10

@@ -1,0 +1,328 @@
+"""The program `mixviz`: train, watch, evaluate and share runs from a terminal."""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mixviz import __version__
+from mixviz.errors import MixvizError
+from mixviz.runs import Run, RunStore, Status
+
+# Everything that imports PyTorch is imported by the command that needs it: listing runs is instant.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status: 0 done, 1 the run ended badly, 2 bad usage."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command is not _app:
+        parser.error(f"unrecognised arguments: {' '.join(rest)}")
+    options.rest = rest
+    try:
+        status: int = options.command(options)
+    except MixvizError as error:
+        print(f"mixviz: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mixviz", description=__import__("mixviz").__doc__)
+    parser.add_argument("--version", action="version", version=f"mixviz {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Any, help: str, **keywords: Any) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = commands.add_parser(
+            name, help=help, description=help, **keywords
+        )
+        added.set_defaults(command=command)
+        return added
+
+    train = add("train", _train, "Train a model and store the run.")
+    train.add_argument("--dataset", help="data set (default: the preset's, else arcs)")
+    train.add_argument("--model", help="model (default: the preset's, else gmvae-v2)")
+    train.add_argument("--preset", help="named settings; see: mixviz presets")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the model or the run; see: mixviz settings MODEL",
+    )
+    train.add_argument("--epochs", help="the setting epochs")
+    train.add_argument("--seed", help="the setting seed")
+    train.add_argument("--name", default="", help="name shown in lists")
+    _json_option(train)
+    resume = add("resume", _resume, "Carry on an interrupted or stopped run from its checkpoint.")
+    resume.add_argument("run")
+    resume.add_argument("--epochs", type=int, help="train to this many epochs instead")
+    _json_option(resume)
+    for name, help in (
+        ("pause", "Pause a run, wherever it trains."),
+        ("continue", "Let a paused run go on where it is held."),
+        ("stop", "Stop a run; it keeps its checkpoint."),
+        ("checkpoint", "Write a checkpoint now."),
+    ):
+        add(name, _send, help).add_argument("run")
+        commands.choices[name].set_defaults(sends="resume" if name == "continue" else name)
+    live = add("set", _set, "Change a live setting of a run while it trains.")
+    live.add_argument("run")
+    live.add_argument("assignment", metavar="NAME=VALUE")
+    listing = add("runs", _runs, "List runs, newest first.")
+    listing.add_argument("--limit", type=int, default=100)
+    _json_option(listing)
+    evaluation = add("evaluate", _evaluate, "Score a run's model on its own or another data set.")
+    evaluation.add_argument("run")
+    evaluation.add_argument("--dataset")
+    _json_option(evaluation)
+    export = add("export", _export, "Write a run into one file to share.")
+    export.add_argument("run")
+    export.add_argument("file", type=Path)
+    importing = add("import", _import, "Read a run from a file that was exported.")
+    importing.add_argument("file", type=Path)
+    add("presets", _presets, "List the presets.")
+    settings = add("settings", _settings, "List the settings of a model and of a run.")
+    settings.add_argument("model")
+    add("datasets", _datasets, "List the data sets and whether they are at hand.")
+    add("download", _download, "Fetch a data set.").add_argument("dataset")
+    add("app", _app, "Open the app in a browser; options after it go to streamlit run.")
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+# ---- training ------------------------------------------------------------------------------
+
+
+def _train(options: argparse.Namespace) -> int:
+    from mixviz.training.config import plan
+    from mixviz.training.trainer import create_run
+
+    values = dict(_assignment(text) for text in options.set)
+    values |= {k: v for k in ("epochs", "seed") if (v := getattr(options, k)) is not None}
+    chosen = plan(
+        dataset=options.dataset, model=options.model, preset_name=options.preset, values=values
+    )
+    store = RunStore()
+    return _train_here(store, create_run(store, chosen, options.name), options.json)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    store = RunStore()
+    run = store.get(options.run)
+    if run.status is Status.DIVERGED:
+        raise MixvizError(
+            f"Run {run.id} diverged and would diverge again; "
+            "train a new one with a lower learning rate."
+        )
+    if options.epochs is not None:
+        if run.status.live:
+            raise MixvizError(f"Run {run.id} is training; stop it before changing its epochs.")
+        from mixviz.models import build
+        from mixviz.training.config import RunConfig
+
+        config = dict(run.config)
+        config["run"] = build(RunConfig, config["run"] | {"epochs": options.epochs}).model_dump()
+        store.update(run.id, config=config)
+    return _train_here(store, run.id, options.json)
+
+
+def _train_here(store: RunStore, run: str, as_json: bool) -> int:
+    from tqdm import tqdm
+
+    from mixviz.training.trainer import Trainer
+
+    with tqdm(unit=" steps", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def progress(step: int, total: int, terms: dict[str, float]) -> None:
+            bar.total = total
+            if not bar.n:
+                bar.initial = bar.n = step
+            bar.set_postfix({name: f"{value:.3g}" for name, value in terms.items()}, refresh=False)
+            bar.update(step - bar.n)
+
+        def stop(signum: int, frame: object) -> None:
+            store.send(run, "stop")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        status = Trainer(store, run, progress).train()
+    finished = store.get(run)
+    if as_json:
+        print(json.dumps({"run": run, "status": status, **finished.result}, allow_nan=False))
+    else:
+        _report(finished)
+    if status in (Status.DIVERGED, Status.FAILED):
+        print(f"mixviz: run {run} {status}: {finished.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _report(run: Run) -> None:
+    print(f"run      {run.id}  {run.name}  {run.status}")
+    if run.verdict:
+        print(f"verdict  {run.verdict}")
+    if run.result:
+        _print_scores(run.result)
+
+
+def _print_scores(result: dict[str, Any]) -> None:
+    terms = "  ".join(
+        f"{name} {'not finite' if value is None else f'{value:.3f}'}"
+        for name, value in result["terms"].items()
+    )
+    print(f"terms    {terms}  (nats, {result['split']} split)")
+    if result["accuracy"]:
+        scores = result["accuracy"] | {"nmi": result["nmi"], "ari": result["ari"]}
+        print("scores   " + "  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise MixvizError(f"{text!r} is not of the form NAME=VALUE.")
+    return name.strip(), value.strip()
+
+
+# ---- steering ------------------------------------------------------------------------------
+
+
+def _live_run(store: RunStore, name: str) -> Run:
+    run = store.get(name)
+    if not run.status.live:
+        raise MixvizError(
+            f"Run {run.id} is {run.status}, no process trains it; "
+            f"carry it on with: mixviz resume {run.id}."
+        )
+    return run
+
+
+def _send(options: argparse.Namespace) -> int:
+    store = RunStore()
+    store.send(_live_run(store, options.run).id, options.sends)
+    return 0
+
+
+def _set(options: argparse.Namespace) -> int:
+    from mixviz.training.trainer import check_live
+
+    store = RunStore()
+    run = _live_run(store, options.run)
+    name, text = _assignment(options.assignment)
+    try:
+        value = float(text)
+    except ValueError:
+        raise MixvizError(f"{text!r} is not a number.") from None
+    check_live(run, name, value)
+    store.send(run.id, "set", name, value)
+    return 0
+
+
+# ---- runs ----------------------------------------------------------------------------------
+
+
+def _runs(options: argparse.Namespace) -> int:
+    runs = RunStore().runs(options.limit)
+    if options.json:
+        keys = ("id", "name", "model", "dataset", "status", "message", "step", "total_steps")
+        keys += ("created", "seconds", "samples_per_second", "verdict", "result", "config")
+        print(json.dumps([{key: getattr(run, key) for key in keys} for run in runs]))
+        return 0
+    for run in runs:
+        done = f"{run.step}/{run.total_steps}"
+        print(f"{run.id}  {run.status:<11}  {done:>13}  {run.name:<40.40}  {run.verdict}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from mixviz.training.saved import evaluate_run
+
+    run = RunStore().get(options.run)
+    result = evaluate_run(RunStore(), run.id, options.dataset)
+    if options.json:
+        print(json.dumps({"run": run.id, **result}, allow_nan=False))
+    else:
+        print(f"run      {run.id}  {run.name}\nverdict  {result['verdict']}")
+        _print_scores(result)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from mixviz.runs.bundle import export_run
+
+    store = RunStore()
+    export_run(store, store.get(options.run).id, options.file)
+    print(options.file)
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from mixviz.runs.bundle import import_run
+
+    print(import_run(RunStore(), options.file))
+    return 0
+
+
+# ---- lists ---------------------------------------------------------------------------------
+
+
+def _presets(options: argparse.Namespace) -> int:
+    from mixviz.models import presets
+
+    for name, (model, preset) in presets().items():
+        print(f"{name:<18}  {model:<9}  {preset.dataset:<8}  {preset.title}")
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> int:
+    from mixviz.models import extra, model_class
+    from mixviz.training.config import RunConfig
+
+    for config in (model_class(options.model).Config, RunConfig):
+        for name, field in config.model_fields.items():
+            notes = extra(config, name)
+            marks = ["live"] if notes.get("live") else []
+            marks += [f"paper: {notes['paper']}"] if notes.get("paper") else []
+            suffix = f" [{'; '.join(marks)}]" if marks else ""
+            print(f"{name}={field.default}  {field.description}{suffix}")
+    return 0
+
+
+def _datasets(options: argparse.Namespace) -> int:
+    from mixviz.data import SOURCES
+
+    for item in SOURCES.values():
+        print(f"{item.name:<14}  {item.missing or 'ready'}")
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    from mixviz.data import source
+
+    source(options.dataset).download()
+    return 0
+
+
+def _app(options: argparse.Namespace) -> int:
+    return subprocess.call(
+        [sys.executable, "-m", "streamlit", "run", str(app_file()), *options.rest]
+    )
+
+
+def app_file() -> Path:
+    """Path of `app.py`: beside the package in a source tree, else inside an installed wheel."""
+    package = Path(str(files("mixviz")))
+    for folder in (package.parent, package / "_app"):
+        if (folder / "app.py").is_file():
+            return folder / "app.py"
+    raise MixvizError("The app's files are missing from this installation; install mixviz again.")

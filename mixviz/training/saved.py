@@ -1,0 +1,67 @@
+"""Models of stored runs, loaded back from their checkpoints."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mixviz.data import load, source
+from mixviz.errors import MixvizError
+from mixviz.models import MixtureModel, create
+from mixviz.runs import RunStore
+from mixviz.training.checkpoints import has_checkpoint, load_state, load_weights
+from mixviz.training.config import Plan
+from mixviz.training.device import make_fabric, stream, use_threads
+from mixviz.training.observe import evaluate
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A run's model as its last checkpoint left it, in evaluation mode."""
+
+    plan: Plan
+    model: MixtureModel
+    step: int
+    device: torch.device
+
+
+def load_run(store: RunStore, run: str) -> Saved:
+    """Rebuild the model of a run.
+
+    Raises
+    ------
+    MixvizError
+        When the run has no readable checkpoint.
+    """
+    folder = store.checkpoint_folder(run)
+    if not has_checkpoint(folder):
+        raise MixvizError(f"Run {run} has no checkpoint.")
+    plan = Plan.from_json(store.get(run).config)
+    state = load_state(folder)
+    shape = source(plan.dataset).shape
+    use_threads(plan.run, shape)
+    fabric = make_fabric(plan.run)
+    model = create(plan.model, plan.settings, shape, stream(plan.run.seed, "start"))
+    load_weights(folder, model)
+    for name, value in state["live"].items():
+        setattr(model.config, name, value)
+    model.to(fabric.device).eval()
+    return Saved(plan, model, int(state["step"]), fabric.device)
+
+
+def evaluate_run(store: RunStore, run: str, dataset: str | None = None) -> dict[str, Any]:
+    """Score a run's model on the test part of its own data set, or of another of the same shape.
+
+    Raises
+    ------
+    MixvizError
+        When there is no checkpoint, or the data have another shape.
+    """
+    saved = load_run(store, run)
+    data = load(dataset or saved.plan.dataset, "test")
+    if data.shape != saved.model.shape:
+        raise MixvizError(
+            f"Run {run} was trained on data of shape {saved.model.shape}, "
+            f"{data.name} has shape {data.shape}."
+        )
+    return evaluate(saved.model, data, saved.plan.run.seed, saved.device)

@@ -1,0 +1,141 @@
+"""Tests of what every model of the registry promises: randomness, distributions, interface."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from mixviz.data import SOURCES
+from mixviz.errors import MixvizError
+from mixviz.models import MODELS, model_class, preset, presets
+
+
+@pytest.fixture(params=MODELS)
+def name(request):
+    """Every model."""
+    return request.param
+
+
+@pytest.fixture
+def x(arcs):
+    """Return points of arcs, (200, 2)."""
+    return arcs[:200]
+
+
+def stepped(make, seeded, x, name, seed=0, steps=3):
+    """Return a model after a few steps on x, everything drawn from one seed, and its last terms."""
+    model = make(name, seed=seed, components=4)
+    model.prepare(x, seeded(seed))
+    model.make_optimizers()
+    draws = seeded(seed)
+    for _ in range(steps):
+        terms = model.training_step(x, draws)
+    return model, terms
+
+
+def numpy_state():
+    kind, keys, *rest = np.random.get_state()
+    return kind, keys.tolist(), *rest
+
+
+def test_global_random_numbers_are_left_alone(make, seeded, x, name):
+    torch_before, numpy_before = torch.get_rng_state(), numpy_state()
+    model, _ = stepped(make, seeded, x, name)
+    model.sample(0, 3, seeded(0))
+    model.log_density(x[:3], seeded(0))
+    model.evaluate_terms(x, seeded(0))
+    assert torch.equal(torch_before, torch.get_rng_state())
+    assert numpy_before == numpy_state()
+
+
+def test_same_seed_same_bits(make, seeded, x, name):
+    torch.manual_seed(1)
+    first, first_terms = stepped(make, seeded, x, name)
+    torch.manual_seed(2)
+    again, again_terms = stepped(make, seeded, x, name)
+    other, _ = stepped(make, seeded, x, name, seed=1)
+    one, two, three = (model.state_dict() for model in (first, again, other))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not all(torch.equal(one[key], three[key]) for key in one)
+    assert first_terms == again_terms
+
+
+@torch.no_grad()
+def test_randomness_of_answers_comes_from_the_generator(make, seeded, x, name):
+    model = stepped(make, seeded, x, name)[0].eval()
+    assert torch.equal(model.sample(1, 5, seeded(1)), model.sample(1, 5, seeded(1)))
+    assert not torch.equal(model.sample(1, 5, seeded(1)), model.sample(1, 5, seeded(2)))
+    assert model.evaluate_terms(x, seeded(1)) == model.evaluate_terms(x, seeded(1))
+
+
+def test_terms_are_named_finite_and_detached(make, seeded, x, name):
+    model, terms = stepped(make, seeded, x, name)
+    assert tuple(terms) == model_class(name).terms
+    for value in terms.values():
+        assert value.shape == () and value.isfinite() and not value.requires_grad
+
+
+@torch.no_grad()
+def test_responsibilities_and_weights_are_distributions(make, seeded, x, name):
+    model = stepped(make, seeded, x, name)[0].eval()
+    responsibilities = model.log_responsibilities(x).exp()
+    assert responsibilities.shape == (200, 4)
+    assert responsibilities.min() >= 0
+    assert_close(responsibilities.sum(1), torch.ones(200))
+    mixture = model.components()
+    assert mixture.weights.sum().item() == pytest.approx(1, abs=1e-6)
+    assert (mixture.variances > 0).all()
+
+
+@torch.no_grad()
+def test_evaluation_changes_nothing(make, seeded, x, name):
+    model = stepped(make, seeded, x, name)[0].eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.evaluate_terms(x, seeded(1))
+    model.log_responsibilities(x)
+    model.posterior(x)
+    model.log_density(x, seeded(1))
+    model.sample(0, 2, seeded(1))
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@torch.no_grad()
+def test_answers_in_evaluation_do_not_depend_on_the_batch(make, seeded, name):
+    model = make(name, (1, 8, 8), components=3)
+    x = torch.rand((60, 1, 8, 8), generator=seeded(1))
+    model.prepare(x, seeded(1))
+    model.eval()
+    whole = model.log_responsibilities(x)
+    parts = torch.cat([model.log_responsibilities(part) for part in x.split(7)])
+    assert_close(whole, parts, rtol=1e-4, atol=1e-4)
+    means = torch.cat([model.posterior(part)[0] for part in x.split(7)])
+    assert_close(model.posterior(x)[0], means, rtol=1e-4, atol=1e-4)
+
+
+def test_state_carries_the_whole_model(make, seeded, x, name):
+    model, _ = stepped(make, seeded, x, name)
+    twin = make(name, seed=7, components=4)
+    twin.load_state_dict(model.state_dict())
+    twin.make_optimizers()
+    for key, optimizer in twin.optimizers().items():
+        optimizer.load_state_dict(model.optimizers()[key].state_dict())
+    expected = model.training_step(x, seeded(4))
+    assert twin.training_step(x, seeded(4)) == expected
+    one, two = model.state_dict(), twin.state_dict()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_unknown_names_are_answered_with_the_choices():
+    with pytest.raises(MixvizError, match="gmvae-v3") as caught:
+        model_class("gmvae-v3")
+    assert all(name in str(caught.value) for name in MODELS)
+    with pytest.raises(MixvizError, match="nothing") as caught:
+        preset("nothing")
+    assert all(name in str(caught.value) for name in presets())
+
+
+def test_presets_have_their_own_names_and_known_data():
+    assert len(presets()) == sum(len(cls.presets) for cls in MODELS.values())
+    for name, (model, found) in presets().items():
+        assert preset(name) == (model, found)
+        assert found.dataset in SOURCES
