@@ -38,12 +38,16 @@ def torchvision_images(name: str, class_name: str, split: str, download: bool = 
     ------
     RuntimeError, OSError
         From torchvision, when files are missing and `download` is false, or the network fails.
+    ValueError
+        When there are not as many labels as images.
     """
     import torchvision.datasets
 
     images = getattr(torchvision.datasets, class_name)(
         str(data_root()), train=split == "train", download=download
     )
+    if len(images.data) != len(images.targets):
+        raise ValueError(f"{len(images.data)} images and {len(images.targets)} labels")
     return Dataset(
         name=name,
         split=split,
@@ -63,3 +67,13 @@ def torchvision_files(class_name: str) -> list[Path]:
         for part in ("train", "t10k")
         for content in ("images-idx3", "labels-idx1")
     ]
+
+
+_COMPRESSED_BYTES = {"MNIST": 11_594_722, "FashionMNIST": 30_878_645}
+
+
+def downloaded_share(class_name: str) -> float:
+    """Share of a set's compressed bytes that are on disk, in [0, 1]."""
+    folder = data_root() / class_name / "raw"
+    there = sum(file.stat().st_size for file in folder.glob("*.gz")) if folder.is_dir() else 0
+    return min(1.0, there / _COMPRESSED_BYTES[class_name])

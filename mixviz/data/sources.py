@@ -1,6 +1,7 @@
 """Which data sets there are, whether they can be had, and how to load one."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -17,6 +18,7 @@ class Source:
     title: str
     kind: Kind
     shape: tuple[int, ...]
+    size: int  # observations in the training part
     classes: int
     read: Callable[[str], Dataset]
     train_split: str = "train"
@@ -32,12 +34,16 @@ class Source:
         if all(file.is_file() for file in files):
             return None
         return (
-            f"{self.title} is not in {images.data_root()}; "
-            f"get it with: mixviz download {self.name}"
+            f"{self.title} is not in {images.data_root()}; get it with: mixviz download {self.name}"
         )
 
-    def download(self) -> None:
-        """Fetch the files into `data_root()`; torchvision draws a progress bar on stderr.
+    def download(self, progress: Callable[[float], None] | None = None) -> None:
+        """Fetch the files into `data_root()`; torchvision draws a progress bar on stderr too.
+
+        Parameters
+        ----------
+        progress
+            Called a few times a second with the share of the bytes that are there, in [0, 1].
 
         Raises
         ------
@@ -46,8 +52,13 @@ class Source:
         """
         if self.torchvision_class is None:
             raise MixvizError(f"{self.title} comes with the program; there is nothing to download.")
+        fetch = partial(images.torchvision_images, self.name, self.torchvision_class, "train", True)
         try:
-            images.torchvision_images(self.name, self.torchvision_class, "train", download=True)
+            with ThreadPoolExecutor(1) as worker:
+                fetching = worker.submit(fetch)
+                while progress and not wait([fetching], timeout=0.3).done:
+                    progress(images.downloaded_share(self.torchvision_class))
+                fetching.result()
         except (OSError, RuntimeError) as error:
             raise MixvizError(
                 f"{self.title} could not be downloaded ({error}); check the network, or put its "
@@ -61,6 +72,7 @@ def _torchvision_source(name: str, title: str, class_name: str) -> Source:
         title,
         "image",
         (1, 28, 28),
+        60_000,
         10,
         partial(images.torchvision_images, name, class_name),
         torchvision_class=class_name,
@@ -70,9 +82,9 @@ def _torchvision_source(name: str, title: str, class_name: str) -> Source:
 SOURCES: dict[str, Source] = {
     item.name: item
     for item in (
-        Source("arcs", "Arcs", "vector", (2,), 5, synthetic.arcs),
-        Source("pinwheel", "Pinwheel", "vector", (2,), 5, synthetic.pinwheel),
-        Source("digits", "Digits 8x8", "image", (1, 8, 8), 10, images.digits, "all", "all"),
+        Source("arcs", "Arcs", "vector", (2,), synthetic.POINTS, 5, synthetic.arcs),
+        Source("pinwheel", "Pinwheel", "vector", (2,), synthetic.POINTS, 5, synthetic.pinwheel),
+        Source("digits", "Digits 8x8", "image", (1, 8, 8), 1797, 10, images.digits, "all", "all"),
         _torchvision_source("mnist", "MNIST", "MNIST"),
         _torchvision_source("fashion-mnist", "Fashion-MNIST", "FashionMNIST"),
     )
@@ -107,9 +119,11 @@ def load(name: str, part: str = "train") -> Dataset:
     split = found.train_split if part == "train" else found.test_split
     try:
         return _read(name, split, str(images.data_root()))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
+        # torchvision asserts what it reads in a header, without a message.
+        reason = str(error) or type(error).__name__
         raise MixvizError(
-            f"The files of {found.title} cannot be read ({error}); "
+            f"The files of {found.title} cannot be read ({reason}); "
             f"delete them and run: mixviz download {name}."
         ) from error
 

@@ -40,6 +40,18 @@ class GMVAEv2(GMVAE):
     gates: ClassVar[dict[str, str]] = {"z_prior": "z_prior_floor"}
     config: GMVAEv2Config
     presets: ClassVar[dict[str, Preset]] = {
+        "v2-degeneracy": Preset(
+            "Degeneracy, live: watch it, then raise λ to 1.5",
+            "arcs",
+            {
+                "components": 10,
+                "z_prior_floor": 0.0,
+                "component_spread": 1.0,
+                "slow_start": 8.0,
+                "epochs": 400,
+            },
+            "Components start apart, so that their collapse can be seen, in slow motion.",
+        ),
         "v2-figure-2d": Preset(
             "v2 figure 2d: λ=0, components merge",
             "arcs",

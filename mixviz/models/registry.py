@@ -28,7 +28,9 @@ def create(
     name: str, config: ModelConfig, shape: tuple[int, ...], generator: torch.Generator
 ) -> MixtureModel:
     """Build a model for data of `shape`, its start drawn from `generator`."""
-    return model_class(name)(config, shape, generator)  # type: ignore[call-arg]
+    # PyTorch's layers draw a start of their own from the global generator before ours replaces it.
+    with torch.random.fork_rng(devices=[]):
+        return model_class(name)(config, shape, generator)  # type: ignore[call-arg]
 
 
 def presets() -> dict[str, tuple[str, Preset]]:

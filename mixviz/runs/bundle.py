@@ -1,6 +1,6 @@
 """Bundles: a run as one file that can be shared.
 
-A bundle is a ZIP archive: `run.json`, `terms.json`, `events.json`, and the files of the run's folder.
+A bundle is a ZIP archive of `run.json`, `terms.json`, `events.json` and the run folder's files.
 The catalogue's lines of the snapshots are made anew from the snapshots when a bundle is imported.
 """
 

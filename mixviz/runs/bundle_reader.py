@@ -54,7 +54,7 @@ class _Header(BaseModel):
 
 
 class BundledRun(BaseModel):
-    """What run.json holds: the durable fields of a run, nothing of the machine it was trained on."""
+    """What run.json holds: the durable fields of a run, nothing of the machine it ran on."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -113,7 +113,7 @@ class _Refused(Exception):
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator["Bundle"]:
-    """Open a bundle; what is wrong with it, now or later, becomes a `MixvizError` of one sentence."""
+    """Open a bundle; what is wrong with it, now or later, becomes a one-sentence `MixvizError`."""
     try:
         with path.open("rb") as file, _archive(file) as archive:
             yield Bundle(archive, path.stat().st_size)

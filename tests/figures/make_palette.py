@@ -24,7 +24,7 @@ def views(rgb: np.ndarray) -> np.ndarray:
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Smallest distance over the four views of colours `a` (4, n, 3) and one colour (4, 3): (n,)."""
+    """Least distance over the views between colours `a` (4, n, 3) and one colour (4, 3): (n,)."""
     return np.linalg.norm(a - b[:, None], axis=-1).min(0)
 
 

@@ -81,7 +81,7 @@ def arcs_test():
 
 @pytest.fixture(scope="session")
 def trained(make, seeded, arcs):
-    """Both GMVAEs after a short training on arcs, in evaluation mode, by name; not to be changed."""
+    """Return both GMVAEs after a short training on arcs, by name; tests must not change them."""
 
     def train(name, steps, **settings):
         model = make(name, components=5, learning_rate=3e-3, **settings)

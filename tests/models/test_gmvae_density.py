@@ -1,4 +1,4 @@
-"""Tests of the GMVAE as a density: against a linear model solved by hand, bounds, grids, samples."""
+"""Tests of the GMVAE as a density: a linear model solved by hand, bounds, grids and samples."""
 
 import math
 
@@ -77,8 +77,9 @@ def integral(model, low, high, side, generator):
 @pytest.mark.parametrize("name", GMVAES)
 def test_log_density_of_a_linear_model_is_the_exact_mixture(linear, seeded, name):
     model = linear(name)
-    x = torch.cat([exact_marginals(model).sample()[:, :], torch.tensor([[0.0, 0.0], [1.5, -2.0]])])
-    found = model.log_density(x, seeded(1), draws=100_000)
+    x = torch.cat([exact_marginals(model).mean, torch.tensor([[0.0, 0.0], [1.5, -1.0]])])
+    # Components share their draws of w, so that each has as many as the naive average.
+    found = model.log_density(x, seeded(1), draws=3 * 100_000)
     _, error = naive_density(model, x, 100_000, seeded(2))
     expected = exact_log_density(model, x)
     assert ((found.exp() - expected.exp()).abs() < 5 * error).all()
@@ -90,9 +91,10 @@ def test_log_density_of_a_linear_model_is_the_exact_mixture(linear, seeded, name
 @pytest.mark.parametrize("name", GMVAES)
 def test_log_density_agrees_with_naive_monte_carlo(trained, arcs_test, seeded, name):
     model, x, draws = trained[name], arcs_test[:12], 20_000
-    found = model.log_density(x, seeded(1), draws=draws).exp()
+    # Components share their draws of w, so that each has as many as the naive average.
+    found = model.log_density(x, seeded(1), draws=5 * draws).exp()
     expected, error = naive_density(model, x, draws, seeded(2))
-    # Both have the same error, and they are independent.
+    # They are independent, and the error of the first is not above that of the second.
     assert ((found - expected).abs() < 5 * math.sqrt(2) * error).all()
     assert (error < 0.1 * expected).all()
 
@@ -125,8 +127,10 @@ def test_plain_version_1_bounds_the_log_density(linear, seeded, seed):
 @torch.no_grad()
 def test_trained_version_1_stays_under_its_log_density(trained, arcs_test, seeded):
     model, x = trained["gmvae-v1"], arcs_test[:1000]
-    bound = model.evaluate_terms(x, seeded(3))["objective"]
-    assert bound < model.log_density(x, seeded(4), draws=5000).mean()
+    bound = model.evaluate_terms(x.repeat(50, 1), seeded(3))["objective"].item()
+    log_density = model.log_density(x, seeded(4), draws=20_000).mean().item()
+    # Both are averages; their common error is well under 0.01.
+    assert log_density - 1 < bound < log_density + 0.01
 
 
 @torch.no_grad()
@@ -165,7 +169,7 @@ def test_samples_have_the_moments_of_their_component(linear, seeded, name):
     model, n = linear(name), 100_000
     mixture, slope = model.components(), model.decoder.weight[:2]
     for c in range(3):
-        points = model.sample(c, n, seeded(c))
+        points = model.sample(torch.full((n,), c), seeded(c))
         mean = slope @ mixture.means[c] + model.decoder.bias[:2]
         covariance = slope @ mixture.variances[c].diag() @ slope.T
         # Samples are means of p(x|z): the decoder's own noise is not in them.

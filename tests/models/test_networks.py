@@ -68,8 +68,11 @@ def test_decoder_grows_as_table_a3_says(shape, expected):
 
 def test_flat_convolutions_have_the_sizes_of_the_tables():
     flat = {
-        shape: [m.in_features for m in architecture("auto", shape).trunk(shape)[0].modules()
-                if isinstance(m, nn.Linear)]
+        shape: [
+            m.in_features
+            for m in architecture("auto", shape).trunk(shape)[0].modules()
+            if isinstance(m, nn.Linear)
+        ]
         for shape in (GREY, COLOUR)
     }
     assert flat == {GREY: [64 * 9 * 9], COLOUR: [246 * 4 * 4]}
@@ -209,7 +212,9 @@ def test_initialise_agrees_with_pytorch_in_distribution(seeded):
     torch_network = every_layer()
     network = every_layer()
     initialise(network, seeded(1))
-    for (name, one), two in zip(network.named_parameters(), torch_network.parameters(), strict=True):
+    for (name, one), two in zip(
+        network.named_parameters(), torch_network.parameters(), strict=True
+    ):
         assert one.std().item() == pytest.approx(two.std().item(), rel=0.35, abs=1e-6), name
 
 

@@ -45,12 +45,12 @@ def make_subsample(points=6):
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path / "home")
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(store):
     """Id of a finished run with three snapshots, two changes of a live field and a checkpoint."""
     run = store.create(

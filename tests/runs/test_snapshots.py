@@ -62,8 +62,8 @@ floats = st.floats(allow_nan=False)
     samples=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=5, max_side=3)),
 )
 def test_any_value_comes_back(tmp_path, step, seconds, terms, verdict, points, samples):
-    changes = {"seconds": seconds, "terms": terms, "verdict": verdict}
-    snapshot = make_snapshot(1, step=step, points=points, samples=samples, **changes)
+    changes = {"step": step, "seconds": seconds, "terms": terms, "verdict": verdict}
+    snapshot = dataclasses.replace(make_snapshot(), points=points, samples=samples, **changes)
     snapshots.write(snapshot, tmp_path / "s.npz")
     assert_same(snapshot, snapshots.read_snapshot(tmp_path / "s.npz"))
 

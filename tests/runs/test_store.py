@@ -15,7 +15,7 @@ from mixviz.runs.store import STALE_AFTER, default_home
 from tests.runs.conftest import make_snapshot
 
 
-@pytest.fixture()
+@pytest.fixture
 def new(store):
     """Id of a run that is only queued."""
     return store.create(model="gmvae-v1", dataset="arcs", config={"components": 5})
@@ -81,7 +81,7 @@ def test_whole_id_wins_over_a_longer_one(store):
 @pytest.mark.parametrize("wildcard", ["%", "_", "2025%", "20250101-a_", "*", "?", ""])
 def test_wildcards_mean_nothing_in_an_id(store, wildcard):
     insert(store, ["20250101-a1"])
-    with pytest.raises(MixvizError, match="There is no run|Several runs"):
+    with pytest.raises(MixvizError, match=r"There is no run|Several runs"):
         store.get(wildcard)
 
 

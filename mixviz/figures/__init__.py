@@ -1,0 +1,1 @@
+"""Pictures of stored things: Plotly specs, PNG grids, still images and animations."""

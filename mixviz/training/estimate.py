@@ -1,0 +1,45 @@
+"""How long an epoch will take, from a few timed steps."""
+
+import time
+
+import numpy as np
+import torch
+
+from mixviz.data import source
+from mixviz.models import create
+from mixviz.training.config import Plan
+from mixviz.training.device import make_fabric, stream, use_threads
+
+TIMED = 4
+
+
+def seconds_per_epoch(plan: Plan) -> float:
+    """Build the model, take a step to warm up and time the next ones, on data like the real.
+
+    The weights are thrown away; no run is made.
+    """
+    described = source(plan.dataset)
+    fabric = make_fabric(plan.run)
+    before = torch.get_num_threads()
+    use_threads(plan.run, described.shape)
+    try:
+        generator = stream(plan.run.seed, "evaluation")
+        model = create(plan.model, plan.settings, described.shape, generator)
+        model.to(fabric.device)
+        model.make_optimizers()
+        size = described.size if model.full_batch else min(plan.run.batch_size, described.size)
+        x = np.random.default_rng(0).random((size, *described.shape), dtype=np.float32)
+        batch = fabric.to_device(torch.from_numpy(x))
+        noise = stream(plan.run.seed, "noise", device=fabric.device)
+        model.prepare(batch, noise)
+        began = 0.0
+        for step in range(TIMED + 1):
+            if step == 1:
+                began = time.perf_counter()
+            with fabric.autocast():
+                terms = model.training_step(batch, noise)
+            float(next(iter(terms.values())))  # wait for the device
+        step_seconds = (time.perf_counter() - began) / TIMED
+    finally:
+        torch.set_num_threads(before)
+    return step_seconds * max(1, described.size // size)

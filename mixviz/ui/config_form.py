@@ -1,0 +1,183 @@
+"""Widgets for a configuration, generated from its pydantic models."""
+
+import math
+import types
+import typing
+from typing import Any
+
+import streamlit as st
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from mixviz.data import SOURCES
+from mixviz.errors import MixvizError
+from mixviz.models import MODELS, extra
+from mixviz.training.config import Plan, RunConfig, plan
+from mixviz.training.estimate import seconds_per_epoch
+from mixviz.ui import keys
+
+_FIRST = ("components", "epochs", "batch_size", "seed")
+NO_PRESET = "defaults"
+
+
+def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
+    """Lower and upper bound of a setting; a bound that itself is excluded counts too."""
+    low = next((m.ge if isinstance(m, Ge) else m.gt for m in field.metadata if isinstance(m, (Ge, Gt))), None)
+    high = next((m.le for m in field.metadata if isinstance(m, Le)), None)
+    return low, high  # type: ignore[return-value]
+
+
+def is_logarithmic(field: FieldInfo) -> bool:
+    """Whether a setting spans orders of magnitude: positive, without a smallest value."""
+    return any(isinstance(m, Gt) and m.gt == 0 for m in field.metadata) and (bounds(field)[1] or 1) <= 1
+
+
+def help_text(config: type[BaseModel], name: str) -> str:
+    """Help of a setting, with the paper's value where it gives one."""
+    paper = extra(config, name).get("paper")
+    text = config.model_fields[name].description or ""
+    return f"{text} Paper: {paper}." if paper else text
+
+
+def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
+    """Draw the widget that fits a setting's type and bounds, and return its value."""
+    field = config.model_fields[name]
+    label, help = field.title or name, help_text(config, name)
+    annotation = field.annotation
+    if typing.get_origin(annotation) is typing.Literal:
+        options = list(typing.get_args(annotation))
+        return st.selectbox(label, options, options.index(value), key=key, help=help)
+    inner = annotation
+    if isinstance(annotation, types.UnionType):
+        inner = next(a for a in typing.get_args(annotation) if a is not type(None))
+    low, high = bounds(field)
+    if inner is int:
+        return st.number_input(
+            label, _whole(low), _whole(high), value, 1, key=key, help=help, placeholder="automatic"
+        )
+    tiny = is_logarithmic(field)
+    return st.number_input(
+        label,
+        1e-8 if tiny else low,
+        high,
+        float(value),
+        step=None if tiny else 0.1,
+        format="%.2g" if tiny else "%.2f",
+        key=key,
+        help=help,
+    )
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else math.ceil(bound)
+
+
+def new_run_form() -> Plan | None:
+    """Draw data set, model, preset and every setting; return the plan, or None if it is not valid."""
+    left, middle, right = st.columns(3)
+    with left:
+        model = st.selectbox(
+            "Model", list(MODELS), key=keys.MODEL, format_func=lambda name: MODELS[name].title,
+            persist_state="session",
+        )
+    cls = MODELS[model]
+    with middle:
+        preset = st.selectbox(
+            "Preset",
+            [NO_PRESET, *cls.presets],
+            key=f"{keys.PRESET}.{model}",
+            format_func=lambda name: cls.presets[name].title if name in cls.presets else "Defaults",
+            help="Settings of the papers' figures, and some that are known to work.",
+            persist_state="session",
+        )
+    chosen = cls.presets.get(preset)
+    with right:
+        names = list(SOURCES)
+        dataset = st.selectbox(
+            "Data set",
+            names,
+            names.index(chosen.dataset) if chosen else 0,
+            key=f"{keys.DATASET}.{model}.{preset}",
+            format_func=lambda name: SOURCES[name].title + (" (not here)" if SOURCES[name].missing else ""),
+            persist_state="session",
+        )
+    if chosen and chosen.reason:
+        st.caption(chosen.reason)
+    if missing := SOURCES[dataset].missing:
+        st.warning(missing, icon=":material/cloud_off:")
+        _offer_download(dataset)
+        return None
+    try:
+        default = plan(dataset=dataset, model=model, preset_name=preset if chosen else None)
+        values = _settings(default, prefix=f"{keys.SETTING}{model}.{preset}.")
+        return plan(dataset=dataset, model=model, values=values)
+    except MixvizError as error:
+        st.error(str(error))
+        return None
+
+
+def _settings(default: Plan, prefix: str) -> dict[str, Any]:
+    """Draw the settings that matter most in a row, and all others folded away."""
+    fields = [
+        (config, name, getattr(holder, name))
+        for config, holder in ((type(default.settings), default.settings), (RunConfig, default.run))
+        for name in config.model_fields
+    ]
+    first = [f for f in fields if f[1] in _FIRST or extra(f[0], f[1]).get("live")]
+    first.sort(key=lambda f: f[1] in _FIRST[1:])
+    rest = [f for f in fields if f not in first]
+    values = _grid(first, prefix, 4)
+    with st.expander("More settings"):
+        values |= _grid(rest, prefix, 3)
+    return values
+
+
+def _grid(fields: list[tuple[type[BaseModel], str, Any]], prefix: str, width: int) -> dict[str, Any]:
+    values = {}
+    for start in range(0, len(fields), width):
+        for column, (config, name, value) in zip(
+            st.columns(width), fields[start : start + width], strict=False
+        ):
+            with column:
+                values[name] = widget(config, name, value, prefix + name)
+    return values
+
+
+def _offer_download(dataset: str) -> None:
+    if not st.button("Download now", icon=":material/download:"):
+        return
+    source = SOURCES[dataset]
+    bar = st.progress(0.0, f"Downloading {source.title} …")
+    try:
+        source.download(lambda share: bar.progress(share, f"Downloading {source.title} …"))
+    except MixvizError as error:
+        bar.empty()
+        st.error(str(error))
+        return
+    st.rerun()
+
+
+@st.cache_data(show_spinner="Timing a few steps …", max_entries=50)
+def _timed(described: dict[str, Any]) -> float:
+    return seconds_per_epoch(Plan.from_json(described))
+
+
+def estimate_text(chosen: Plan) -> str:
+    """Say how long the plan takes, from a few timed steps."""
+    described = chosen.as_json()
+    relevant = {**described, "run": {**described["run"], "epochs": 1, "seed": 0, "slow_start": 0.0}}
+    epoch = _timed(relevant)
+    total = epoch * chosen.run.epochs + chosen.run.slow_start
+    return f"About {duration(epoch)} an epoch, {duration(total)} in all."
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 1:
+        return f"{seconds:.2g} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

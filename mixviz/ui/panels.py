@@ -1,0 +1,201 @@
+"""The panels of a run at one step, the same on Train and on Replay."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from mixviz.figures.curves import metrics_figure, terms_figure, z_prior_figure
+from mixviz.figures.grids import reconstruction_grid, sample_strip
+from mixviz.figures.latent import COLOURINGS, extent_of, latent_figure
+from mixviz.figures.mixture import density_figure, overlap_figure, usage_figure
+from mixviz.runs import Event, Run, Snapshot, Subsample
+from mixviz.ui import keys
+from mixviz.ui.live_plot import live_plot
+from mixviz.ui.services import store
+
+Rows = list[tuple[int, float, dict[str, float]]]
+Extent = tuple[float, float, float, float]
+
+_TALL, _SHORT = 460, 270
+
+
+@dataclass
+class History:
+    """What a session has read of a run so far; each look adds what is new."""
+
+    run: str
+    terms: Rows
+    metrics: Rows
+
+    @classmethod
+    def of(cls, run: Run) -> "History":
+        """Return the session's history of a run, brought up to date."""
+        histories: dict[str, History] = st.session_state.setdefault(keys.HISTORY, {})
+        history = histories.get(run.id)
+        if history is None or (history.terms and history.terms[-1][0] > run.step):
+            history = histories[run.id] = cls(run.id, [], [])
+        history.terms += store().terms(run.id, history.terms[-1][0] if history.terms else -1)
+        history.metrics += store().snapshot_metrics(
+            run.id, history.metrics[-1][0] if history.metrics else -1
+        )
+        return history
+
+    def until(self, step: int) -> "History":
+        """Return the history as it was at a step."""
+        return History(
+            self.run,
+            [row for row in self.terms if row[0] <= step],
+            [row for row in self.metrics if row[0] <= step],
+        )
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def subsample_of(run: str, created: float) -> Subsample:
+    """Return what all snapshots of a run share."""
+    return store().subsample(run)
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def stored_snapshot(run: str, step: int) -> Snapshot:
+    """Return a snapshot of a run that does not change any more."""
+    return store().snapshot(run, step)
+
+
+def colouring(labelled: bool) -> str:
+    """Draw the choice of colours, which is part of the link; returns the one to use."""
+    chosen = st.segmented_control(
+        "Colour points by",
+        COLOURINGS,
+        default="component",
+        required=True,
+        key=keys.COLOUR,
+        bind="query-params",
+        format_func=str.capitalize,
+    )
+    return chosen if labelled or chosen != "label" else "component"
+
+
+def running_extent(run: str, snapshot: Snapshot) -> Extent:
+    """Return axis ranges that follow the points without jumping at every snapshot."""
+    extents: dict[str, Extent] = st.session_state.setdefault(keys.EXTENT, {})
+    now = extent_of([snapshot])
+    last = extents.get(run)
+    if last is None or not _fits(now, last):
+        extents[run] = last = _padded(now)
+    return last
+
+
+def _fits(inner: Extent, outer: Extent) -> bool:
+    inside = (
+        inner[0] >= outer[0] and inner[1] <= outer[1]
+        and inner[2] >= outer[2] and inner[3] <= outer[3]
+    )
+    width = max((inner[1] - inner[0]) / (outer[1] - outer[0]), (inner[3] - inner[2]) / (outer[3] - outer[2]))
+    return inside and width > 0.5
+
+
+def _padded(extent: Extent, margin: float = 0.12) -> Extent:
+    left, right, bottom, top = extent
+    x, y = margin * (right - left), margin * (top - bottom)
+    return left - x, right + x, bottom - y, top + y
+
+
+def latent(
+    run: Run, snapshot: Snapshot, subsample: Subsample, colour_by: str, extent: Extent, key: str
+) -> None:
+    """Latent scatter with the mixture's two-sigma contours."""
+    figure = latent_figure(
+        snapshot, subsample, colour_by=colour_by, uirevision=f"{run.id}.{colour_by}", extent=extent
+    )
+    figure["layout"]["meta"] = {"step": snapshot.step}
+    live_plot(figure, key=f"{key}.latent", height=_TALL, label=f"Latent space: {snapshot.verdict}")
+
+
+def z_prior(run: Run, rows: Rows, events: Sequence[Event], key: str) -> None:
+    """Curve of the z-prior, where the model has one."""
+    if not rows or "z_prior" not in rows[-1][2]:
+        return
+    st.markdown("**z-prior** against λ and log K", help=(
+        "Mean divergence of the component probabilities from uniform. Near 0 nats every component "
+        "overlaps; near log K each point belongs to one."
+    ))
+    figure = z_prior_figure(
+        rows,
+        components=run.config["settings"]["components"],
+        floor_history=floor_history(run, events),
+        events=events,
+        uirevision=run.id,
+    )
+    live_plot(figure, key=f"{key}.z_prior", height=_SHORT, label="z-prior over steps")
+
+
+def floor_history(run: Run, events: Sequence[Event]) -> list[tuple[int, float]]:
+    """Steps from which a value of λ held."""
+    settings = run.config["settings"]
+    if "z_prior_floor" not in settings:
+        return []
+    changes = [event for event in events if event.field == "z_prior_floor"]
+    first = changes[0].previous if changes else settings["z_prior_floor"]
+    return [(0, first), *((event.step, event.value) for event in changes)]
+
+
+def terms(run: Run, rows: Rows, events: Sequence[Event], key: str) -> None:
+    """Curves of all other terms."""
+    if not rows:
+        return
+    st.markdown("**Terms of the objective**", help="Training terms in nats, means over batches.")
+    figure = terms_figure(rows, events=events, uirevision=run.id)
+    live_plot(figure, key=f"{key}.terms", height=_SHORT, label="Terms of the objective over steps")
+
+
+def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
+    """Accuracy under the three mappings, where there are labels."""
+    if not len(subsample.labels) or not rows:
+        return
+    st.markdown(
+        f"**Accuracy** · {subsample.split} split, {len(subsample.labels):,} points",
+        help="Labels score the clusters; no model sees them. Each curve maps components to labels "
+        "in its own way.",
+    )
+    live_plot(
+        metrics_figure(rows, run.id), key=f"{key}.accuracy", height=_SHORT, label="Accuracy over steps"
+    )
+
+
+def usage(run: Run, snapshot: Snapshot, key: str) -> None:
+    """Share of the points in each component."""
+    st.markdown("**Usage**", help="Share of the points that each component takes.")
+    live_plot(
+        usage_figure(snapshot, run.id), key=f"{key}.usage", height=_SHORT, label="Usage of components"
+    )
+
+
+def overlap(run: Run, snapshot: Snapshot, key: str) -> None:
+    """Overlap of each pair of components."""
+    st.markdown(
+        "**Overlap**", help="Bhattacharyya coefficient of each pair: 1 where two components coincide."
+    )
+    live_plot(
+        overlap_figure(snapshot, run.id),
+        key=f"{key}.overlap",
+        height=_SHORT,
+        label="Overlap of components",
+    )
+
+
+def data_space(run: Run, snapshot: Snapshot, subsample: Subsample, key: str) -> None:
+    """What the model makes of the data: density for points, samples for images."""
+    if len(snapshot.density):
+        st.markdown("**Density in data space**", help="p(x) that the model has learned, over the data.")
+        live_plot(
+            density_figure(snapshot, subsample, run.id),
+            key=f"{key}.density",
+            height=_SHORT + 60,
+            label="Learned density over the data",
+        )
+    elif snapshot.samples.ndim > 3:
+        st.markdown("**Samples of each component**", help="Drawn at w = 0; numbers are components.")
+        st.image(sample_strip(snapshot))
+        st.markdown("**Reconstructions**", help="Inputs above, what the model makes of them below.")
+        st.image(reconstruction_grid(snapshot, subsample))

@@ -1,0 +1,218 @@
+"""Replay: one slider and one play button for up to four runs."""
+
+import io
+
+import pandas as pd
+import streamlit as st
+
+from mixviz.figures.animation import MOST_RUNS, animation_gif, animation_html
+from mixviz.figures.latent import extent_of
+from mixviz.runs import Run
+from mixviz.ui import keys, panels
+from mixviz.ui.panels import History
+from mixviz.ui.runs import badge, known_runs, title
+from mixviz.ui.services import store
+
+TICK = 0.35  # seconds a frame is shown while playing
+
+
+def choose_others(run: Run) -> list[Run]:
+    """Choose up to three runs to show beside the picked one; the choice is part of the link."""
+    asked = st.query_params.get_all(keys.COMPARED)
+    listed = known_runs(*asked, *st.session_state.get(keys.COMPARED, []))
+    listed.pop(run.id, None)
+    chosen = st.multiselect(
+        "Compare with",
+        list(listed),
+        key=keys.COMPARED,
+        bind="query-params",
+        max_selections=MOST_RUNS - 1,
+        format_func=lambda other: title(listed[other]) if other in listed else other,
+        placeholder="other runs, on the same slider",
+    )
+    return [listed[other] for other in chosen if other in listed]
+
+
+def player(runs: list[Run], colour_by: str) -> None:
+    """Slider, play button and the panels of all runs at the chosen step."""
+    steps = {run.id: store().snapshot_steps(run.id) for run in runs}
+    marks = sorted(set().union(*steps.values()))
+    playing = bool(st.session_state.get(keys.PLAYING)) and len(marks) > 1
+    st.fragment(_frame, run_every=TICK if playing else None)(runs, steps, marks, colour_by)
+
+
+def _frame(runs: list[Run], steps: dict[str, list[int]], marks: list[int], colour_by: str) -> None:
+    step = _choose_step(marks)
+    if len(runs) == 1:
+        _all_panels(runs[0], _at(steps[runs[0].id], step), colour_by)
+        return
+    for start in range(0, len(runs), 2):
+        for column, run in zip(st.columns(2), runs[start : start + 2], strict=False):
+            with column:
+                _side_by_side(run, _at(steps[run.id], step), colour_by)
+
+
+def _choose_step(marks: list[int]) -> int:
+    if st.session_state.get(keys.STEP) not in marks:
+        asked = st.session_state.get(keys.STEP) or marks[-1]
+        st.session_state[keys.STEP] = _at(marks, asked)
+    elif st.session_state.get(keys.PLAYING):
+        place = marks.index(st.session_state[keys.STEP])
+        if place + 1 == len(marks):
+            st.session_state[keys.PLAYING] = False
+            st.rerun()
+        st.session_state[keys.STEP] = marks[place + 1]
+    if len(marks) == 1:
+        return marks[0]
+    left, right = st.columns([1, 9], vertical_alignment="bottom")
+    with left:
+        playing = bool(st.session_state.get(keys.PLAYING))
+        if st.button(
+            "Pause" if playing else "Play",
+            icon=":material/pause:" if playing else ":material/play_arrow:",
+            shortcut="Space",
+            width="stretch",
+        ):
+            st.session_state[keys.PLAYING] = not playing
+            st.rerun()
+    with right:
+        step = st.select_slider(
+            "Step", marks, key=keys.STEP, format_func=lambda value: f"step {value:,}"
+        )
+    return int(step)
+
+
+def _at(steps: list[int], step: int) -> int:
+    """Return the last step that has a snapshot, not after `step`."""
+    return max((s for s in steps if s <= step), default=steps[0])
+
+
+def _extent(run: Run) -> panels.Extent:
+    """Axis ranges that hold for the whole replay of a run."""
+    extents = st.session_state.setdefault(keys.EXTENT, {})
+    key = f"replay.{run.id}.{run.step}"
+    if key not in extents:
+        steps = store().snapshot_steps(run.id)
+        sampled = steps[:: max(1, len(steps) // 12)] + steps[-1:]
+        extents[key] = extent_of([panels.stored_snapshot(run.id, s) for s in sampled])
+    found: panels.Extent = extents[key]
+    return found
+
+
+def _side_by_side(run: Run, step: int, colour_by: str) -> None:
+    snapshot = panels.stored_snapshot(run.id, step)
+    st.markdown(f"**{run.name}**")
+    st.caption(f"step {step:,} · {snapshot.verdict}")
+    subsample = panels.subsample_of(run.id, run.created)
+    panels.latent(run, snapshot, subsample, colour_by, _extent(run), f"replay.{run.id}")
+    history = History.of(run).until(step)
+    panels.z_prior(run, history.terms, _events(run, step), f"replay.{run.id}")
+    panels.data_space(run, snapshot, subsample, f"replay.{run.id}")
+
+
+def _all_panels(run: Run, step: int, colour_by: str) -> None:
+    snapshot = panels.stored_snapshot(run.id, step)
+    subsample = panels.subsample_of(run.id, run.created)
+    history, events = History.of(run).until(step), _events(run, step)
+    key = "replay"
+    st.markdown(f"**{snapshot.verdict}** · step {step:,}, epoch {snapshot.epoch:.1f}")
+    left, right = st.columns([3, 2])
+    with left:
+        panels.latent(run, snapshot, subsample, colour_by, _extent(run), key)
+        panels.terms(run, history.terms, events, key)
+        panels.overlap(run, snapshot, key)
+    with right:
+        panels.z_prior(run, history.terms, events, key)
+        panels.usage(run, snapshot, key)
+        panels.accuracy(run, history.metrics, subsample, key)
+        panels.data_space(run, snapshot, subsample, key)
+
+
+def _events(run: Run, step: int) -> list:
+    return [event for event in store().events(run.id) if event.step <= step]
+
+
+def exports(runs: list[Run], colour_by: str) -> None:
+    """Animation as HTML and GIF, terms as CSV, the run as a bundle."""
+    with st.expander("Export", icon=":material/download:"):
+        one = runs[0]
+        with st.container(horizontal=True):
+            html = st.button("Animation as HTML", icon=":material/html:", help=(
+                "All shown runs on one page that works without a network."
+            ))
+            gif = st.button("Animation as GIF", icon=":material/gif_box:", help=one.name)
+            st.download_button(
+                "Terms as CSV",
+                lambda: terms_csv(one),
+                f"{one.id}-terms.csv",
+                "text/csv",
+                icon=":material/table:",
+                on_click="ignore",
+            )
+            bundle = st.button("Run as a file", icon=":material/inventory_2:", help=(
+                "Everything: configuration, curves, snapshots, weights. Read it with mixviz import."
+            ))
+        if html:
+            _offer(_html(runs, colour_by), "animation.html", "text/html")
+        if gif:
+            _offer(_gif(one, colour_by), f"{one.id}.gif", "image/gif")
+        if bundle:
+            _offer(_bundle(one), f"{one.id}.mixviz", "application/zip")
+
+
+def _offer(content: bytes, name: str, kind: str) -> None:
+    size = f"{len(content) / 1e6:.1f} MB"
+    st.download_button(
+        f"Save {name} ({size})", content, name, kind, type="primary", on_click="ignore"
+    )
+
+
+def _html(runs: list[Run], colour_by: str) -> bytes:
+    with st.spinner("Writing the page …"):
+        shown = [
+            (
+                run.name,
+                [store().snapshot(run.id, step) for step in store().snapshot_steps(run.id)],
+                store().subsample(run.id),
+            )
+            for run in runs
+        ]
+        return animation_html(shown, colour_by=colour_by).encode()
+
+
+def _gif(run: Run, colour_by: str) -> bytes:
+    bar = st.progress(0.0, "Drawing frames …")
+    snapshots = [store().snapshot(run.id, step) for step in store().snapshot_steps(run.id)]
+    content = animation_gif(
+        snapshots,
+        store().subsample(run.id),
+        colour_by=colour_by,
+        progress=lambda share: bar.progress(min(share, 1.0), "Drawing frames …"),
+    )
+    bar.empty()
+    return content
+
+
+def _bundle(run: Run) -> bytes:
+    import tempfile
+    from pathlib import Path
+
+    from mixviz.runs.bundle import export_run
+
+    with st.spinner("Packing the run …"), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.mixviz"
+        export_run(store(), run.id, path)
+        return path.read_bytes()
+
+
+def terms_csv(run: Run) -> bytes:
+    """Terms of a run as CSV: one row a step, one column a term, nats."""
+    rows = [{"step": step, "epoch": epoch, **terms} for step, epoch, terms in store().terms(run.id)]
+    content = io.StringIO()
+    pd.DataFrame(rows).to_csv(content, index=False)
+    return content.getvalue().encode()
+
+
+def heading(run: Run) -> None:
+    """Name and status of the replayed run."""
+    st.subheader(f"{run.name} {'' if run.shipped else badge(run)}", anchor=False)

@@ -1,0 +1,73 @@
+"""Choosing runs, and saying in what state they are."""
+
+import streamlit as st
+
+from mixviz.errors import MixvizError
+from mixviz.runs import Run, Status
+from mixviz.ui import keys
+from mixviz.ui.services import store
+
+SHOWN = 200
+
+_BADGES = {
+    Status.QUEUED: ("gray", "hourglass_empty"),
+    Status.RUNNING: ("green", "play_arrow"),
+    Status.PAUSED: ("orange", "pause"),
+    Status.INTERRUPTED: ("orange", "power_off"),
+    Status.STOPPED: ("gray", "stop"),
+    Status.FINISHED: ("blue", "check"),
+    Status.DIVERGED: ("red", "trending_up"),
+    Status.FAILED: ("red", "error"),
+}
+
+
+def title(run: Run) -> str:
+    """Name of a run, told from others of the same name by its time."""
+    when = "shipped" if run.shipped else run.id[4:15].replace("-", " ", 1)
+    return f"{run.name} · {when}"
+
+
+def badge(run: Run) -> str:
+    """Status of a run as a Markdown badge."""
+    colour, icon = _BADGES[run.status]
+    return f":{colour}-badge[:material/{icon}: {run.status}]"
+
+
+def find(run: str | None) -> Run | None:
+    """Return a run by id, or None if there is none of that id."""
+    if not run:
+        return None
+    try:
+        return store().get(run)
+    except MixvizError:
+        return None
+
+
+def known_runs(*also: str | None) -> dict[str, Run]:
+    """Return the newest runs by id, and those asked for by id that are older."""
+    listed = {run.id: run for run in store().runs(SHOWN)}
+    for run in also:
+        if run not in listed and (found := find(run)):
+            listed[found.id] = found
+    return listed
+
+
+def pick_run() -> None:
+    """Draw the run picker in the sidebar; the choice is part of the link."""
+    listed = known_runs(st.query_params.get(keys.RUN), st.session_state.get(keys.RUN))
+    with st.sidebar:
+        st.selectbox(
+            "Run",
+            list(listed),
+            index=None,
+            key=keys.RUN,
+            bind="query-params",
+            format_func=lambda run: title(listed[run]) if run in listed else run,
+            placeholder="none chosen",
+            help="The run that Train and Replay show.",
+        )
+
+
+def chosen_run() -> Run | None:
+    """Return the run that is picked in the sidebar."""
+    return find(st.session_state.get(keys.RUN))

@@ -1,0 +1,53 @@
+"""What all sessions of one server share: the run store, the jobs, the files it serves."""
+
+import importlib
+import importlib.util
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from mixviz.cli import app_file
+from mixviz.runs import RunStore
+from mixviz.runs.bundle import import_shipped
+
+if TYPE_CHECKING:
+    from mixviz.training.jobs import Jobs
+
+
+@st.cache_resource(show_spinner="Unpacking the shipped runs …")
+def store() -> RunStore:
+    """Return the run store, with the shipped runs in it."""
+    opened = RunStore()
+    import_shipped(opened, app_file().parent / "checkpoints")
+    return opened
+
+
+@st.cache_resource(show_spinner="Starting PyTorch …")
+def jobs() -> "Jobs":
+    """Return the registry of background jobs; the first call imports PyTorch."""
+    from mixviz.training.jobs import Jobs
+
+    return Jobs(store())
+
+
+@st.cache_resource(show_spinner=False)
+def prepare_static_files() -> None:
+    """Put Plotly's JavaScript, which the Python package carries, where the server serves it."""
+    package = importlib.util.find_spec("plotly")
+    assert package is not None and package.origin is not None
+    bundled = Path(package.origin).parent / "package_data" / "plotly.min.js"
+    served = app_file().parent / "static" / "plotly.min.js"
+    if not served.is_file() or served.stat().st_size != bundled.stat().st_size:
+        served.parent.mkdir(exist_ok=True)
+        shutil.copyfile(bundled, served)
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Import PyTorch in the background, so that the first page to need it does not wait."""
+    threading.Thread(
+        target=importlib.import_module, args=("mixviz.training.jobs",), daemon=True
+    ).start()

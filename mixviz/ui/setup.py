@@ -1,0 +1,40 @@
+"""Setting up a new run and starting it."""
+
+import streamlit as st
+
+from mixviz.training.config import Plan, plan
+from mixviz.ui import keys
+from mixviz.ui.config_form import duration, estimate_text, new_run_form
+from mixviz.ui.services import jobs
+
+__all__ = ["duration", "new_run", "start", "start_demo"]
+
+
+def new_run(expanded: bool) -> None:
+    """Draw the form for a new run, folded away while a run is watched."""
+    with st.expander("New run", expanded=expanded, icon=":material/add:"):
+        chosen = new_run_form()
+        left, right = st.columns([1, 3], vertical_alignment="center")
+        with left:
+            st.button(
+                "Start training",
+                type="primary",
+                icon=":material/play_arrow:",
+                disabled=chosen is None,
+                on_click=start,
+                args=(chosen,),
+                width="stretch",
+            )
+        if chosen is not None:
+            with right:
+                st.caption(estimate_text(chosen))
+
+
+def start(chosen: Plan, name: str = "") -> None:
+    """Train a plan in the background and show it."""
+    st.session_state[keys.RUN] = jobs().start(chosen, name)
+
+
+def start_demo() -> None:
+    """Start the run in which the components collapse, slowly enough to be watched."""
+    start(plan(preset_name="v2-degeneracy"), "Degeneracy, live")

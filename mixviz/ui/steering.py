@@ -1,0 +1,100 @@
+"""Buttons and sliders that steer a run, through the store, wherever it trains."""
+
+import math
+from typing import Any
+
+import streamlit as st
+from pydantic.fields import FieldInfo
+
+from mixviz.errors import MixvizError
+from mixviz.models import model_class
+from mixviz.runs import Event, Run, Status
+from mixviz.ui import keys
+from mixviz.ui.config_form import bounds, help_text, is_logarithmic
+from mixviz.ui.services import jobs, store
+
+
+def buttons(run: Run) -> None:
+    """Pause, resume, stop and checkpoint, as far as they make sense now."""
+    with st.container(horizontal=True):
+        if run.status is Status.RUNNING:
+            _button("Pause", "pause", store().send, run.id, "pause", shortcut="P")
+        if run.status is Status.PAUSED:
+            _button("Resume", "play_arrow", store().send, run.id, "resume", shortcut="P", type="primary")
+        elif run.status.resumable and run.step < run.total_steps:
+            _button("Resume", "play_arrow", resume, run.id, shortcut="P", type="primary")
+        if run.status in (Status.RUNNING, Status.PAUSED):
+            _button("Stop", "stop", store().send, run.id, "stop")
+        if run.status is Status.RUNNING:
+            _button("Checkpoint", "save", store().send, run.id, "checkpoint")
+
+
+def _button(label: str, icon: str, callback: Any, *arguments: str, **settings: Any) -> None:
+    st.button(
+        label,
+        key=f"{label}.{arguments[0]}",
+        icon=f":material/{icon}:",
+        on_click=callback,
+        args=arguments,
+        **settings,
+    )
+
+
+def resume(run: str) -> None:
+    """Carry a run on in this server, or say why not."""
+    try:
+        jobs().resume(run)
+    except MixvizError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def sliders(run: Run, events: list[Event]) -> None:
+    """One slider for each live setting; moving it changes the run from its next steps on."""
+    config = model_class(run.model).Config
+    fields = config.live_fields()
+    if not fields:
+        return
+    for column, name in zip(st.columns(max(2, len(fields))), fields, strict=False):
+        with column:
+            _slider(run, name, config.model_fields[name], _current(run, name, events), help_text(config, name))
+
+
+def _current(run: Run, name: str, events: list[Event]) -> float:
+    changed = [event.value for event in events if event.field == name]
+    return float(changed[-1] if changed else run.config["settings"][name])
+
+
+def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) -> None:
+    key = f"{keys.LIVE}{run.id}.{name}"
+    shown = f"{key}.shown"
+    title = field.title or name
+    logarithmic = is_logarithmic(field)
+    options = _steps(field, current) if logarithmic else None
+    if st.session_state.get(shown) != current:
+        # Changed from another tab or a terminal, or shown for the first time.
+        st.session_state[shown] = st.session_state[key] = current
+    common: dict[str, Any] = {
+        "key": key,
+        "help": help,
+        "on_change": _send,
+        "args": (run.id, name, key, shown),
+        "disabled": not run.status.live,
+    }
+    if options:
+        st.select_slider(title, options, format_func=lambda value: f"{value:.2g}", **common)
+    else:
+        low, high = bounds(field)
+        st.slider(title, float(low or 0), float(high or 1), step=0.05, **common)
+
+
+def _steps(field: FieldInfo, current: float) -> list[float]:
+    high = bounds(field)[1] or 1.0
+    decades = range(math.floor(math.log10(high)) - 5, math.ceil(math.log10(high)) + 1)
+    values = {digit * 10.0**decade for decade in decades for digit in (1, 2, 5)} | {current}
+    return sorted(round(v, 12) for v in values if v <= high * (1 + 1e-9)) 
+
+
+def _send(run: str, name: str, key: str, shown: str) -> None:
+    value = float(st.session_state[key])
+    st.session_state[shown] = value
+    store().send(run, "set", name, value)
