@@ -234,7 +234,7 @@ class RunStore:
             When there is no such run, or several.
         """
         rows = self._db.execute(
-            "SELECT * FROM runs WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 LIMIT 2", (run,)
+            "SELECT * FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id != ?1 LIMIT 2", (run,)
         ).fetchall()
         exact = [row for row in rows if row["id"] == run]
         if len(exact or rows) != 1 or not run:

@@ -59,14 +59,18 @@ def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
     tiny = is_logarithmic(field)
     return st.number_input(
         label,
-        1e-8 if tiny else low,
-        high,
+        1e-8 if tiny else _float(low),
+        _float(high),
         float(value),
         step=None if tiny else 0.1,
         format="%.2g" if tiny else "%.2f",
         key=key,
         help=help,
     )
+
+
+def _float(bound: float | None) -> float | None:
+    return None if bound is None else float(bound)
 
 
 def _whole(bound: float | None) -> int | None:

@@ -5,6 +5,7 @@ COMPARED = "with"  # query: the runs beside it in Replay
 STEP = "step"  # query: the step that Replay shows
 COLOUR = "colour"  # query: what the points are coloured by
 PLAYING = "playing"
+REWIND = "rewind"
 DATASET = "dataset"
 MODEL = "model"
 PRESET = "preset"

@@ -10,7 +10,7 @@ from mixviz.figures.latent import extent_of
 from mixviz.runs import Run
 from mixviz.ui import keys, panels
 from mixviz.ui.panels import History
-from mixviz.ui.runs import badge, known_runs, title
+from mixviz.ui.runs import badge, known_runs, linked, show_in_link, title
 from mixviz.ui.services import store
 
 TICK = 0.35  # seconds a frame is shown while playing
@@ -18,18 +18,20 @@ TICK = 0.35  # seconds a frame is shown while playing
 
 def choose_others(run: Run) -> list[Run]:
     """Choose up to three runs to show beside the picked one; the choice is part of the link."""
-    asked = st.query_params.get_all(keys.COMPARED)
-    listed = known_runs(*asked, *st.session_state.get(keys.COMPARED, []))
+    linked(keys.COMPARED, st.query_params.get_all(keys.COMPARED))
+    listed = known_runs(*st.session_state.get(keys.COMPARED, []))
     listed.pop(run.id, None)
+    kept = [other for other in st.session_state.get(keys.COMPARED, []) if other in listed]
+    st.session_state[keys.COMPARED] = kept[: MOST_RUNS - 1]
     chosen = st.multiselect(
         "Compare with",
         list(listed),
         key=keys.COMPARED,
-        bind="query-params",
         max_selections=MOST_RUNS - 1,
         format_func=lambda other: title(listed[other]) if other in listed else other,
         placeholder="other runs, on the same slider",
     )
+    show_in_link(keys.COMPARED, chosen)
     return [listed[other] for other in chosen if other in listed]
 
 
@@ -53,20 +55,25 @@ def _frame(runs: list[Run], steps: dict[str, list[int]], marks: list[int], colou
 
 
 def _choose_step(marks: list[int]) -> int:
-    if st.session_state.get(keys.STEP) not in marks:
-        asked = st.session_state.get(keys.STEP) or marks[-1]
-        st.session_state[keys.STEP] = _at(marks, asked)
+    linked(keys.STEP, _number(st.query_params.get(keys.STEP)))
+    asked = st.session_state.get(keys.STEP)
+    step = _at(marks, marks[-1] if asked is None else asked)
+    if st.session_state.pop(keys.REWIND, False):
+        step = marks[0]
     elif st.session_state.get(keys.PLAYING):
-        place = marks.index(st.session_state[keys.STEP])
+        place = marks.index(step)
         if place + 1 == len(marks):
             st.session_state[keys.PLAYING] = False
             st.rerun()
-        st.session_state[keys.STEP] = marks[place + 1]
+        step = marks[place + 1]
+    if step != asked:
+        st.session_state[keys.STEP] = step
     if len(marks) == 1:
         return marks[0]
     left, right = st.columns([1, 9], vertical_alignment="bottom")
     with left:
         playing = bool(st.session_state.get(keys.PLAYING))
+        # At the end, Play starts again.
         if st.button(
             "Pause" if playing else "Play",
             icon=":material/pause:" if playing else ":material/play_arrow:",
@@ -74,12 +81,19 @@ def _choose_step(marks: list[int]) -> int:
             width="stretch",
         ):
             st.session_state[keys.PLAYING] = not playing
+            if not playing and step == marks[-1]:
+                st.session_state[keys.REWIND] = True
             st.rerun()
     with right:
         step = st.select_slider(
             "Step", marks, key=keys.STEP, format_func=lambda value: f"step {value:,}"
         )
+    show_in_link(keys.STEP, str(step))
     return int(step)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
 
 
 def _at(steps: list[int], step: int) -> int:

@@ -54,18 +54,38 @@ def known_runs(*also: str | None) -> dict[str, Run]:
 
 def pick_run() -> None:
     """Draw the run picker in the sidebar; the choice is part of the link."""
-    listed = known_runs(st.query_params.get(keys.RUN), st.session_state.get(keys.RUN))
+    linked(keys.RUN, st.query_params.get(keys.RUN))
+    listed = known_runs(st.session_state.get(keys.RUN))
+    if st.session_state.get(keys.RUN) not in listed:
+        st.session_state[keys.RUN] = None
     with st.sidebar:
         st.selectbox(
             "Run",
             list(listed),
-            index=None,
             key=keys.RUN,
-            bind="query-params",
             format_func=lambda run: title(listed[run]) if run in listed else run,
             placeholder="none chosen",
             help="The run that Train and Replay show.",
         )
+    show_in_link(keys.RUN, st.session_state[keys.RUN])
+
+
+def linked(key: str, asked: str | list[str] | None) -> None:
+    """Take a widget's first value from the link.
+
+    Widgets that are bound to the link by Streamlit put their formatted options there; a link should
+    hold ids.
+    """
+    if key not in st.session_state and asked:
+        st.session_state[key] = asked
+
+
+def show_in_link(key: str, value: str | list[str] | None) -> None:
+    """Write a widget's value into the link."""
+    if value:
+        st.query_params[key] = value
+    else:
+        st.query_params.pop(key, None)
 
 
 def chosen_run() -> Run | None:

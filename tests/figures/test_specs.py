@@ -39,7 +39,7 @@ def test_packed_arrays_decode_to_their_values(array, dtype, unpacked):
     np.testing.assert_array_equal(unpacked(spec), array)
 
 
-@given(hnp.arrays(np.float64, hnp.array_shapes(max_dims=2), elements=st.floats()))
+@given(array=hnp.arrays(np.float64, hnp.array_shapes(max_dims=2), elements=st.floats()))
 def test_packing_makes_everything_not_finite_a_gap(array, unpacked):
     values = unpacked(packed(array))
     assert not np.isinf(values).any()
