@@ -315,7 +315,8 @@ def _download(options: argparse.Namespace) -> int:
 
 def _app(options: argparse.Namespace) -> int:
     return subprocess.call(
-        [sys.executable, "-m", "streamlit", "run", str(app_file()), *options.rest]
+        [sys.executable, "-m", "streamlit", "run", str(app_file()), *options.rest],
+        cwd=app_file().parent,  # where the configuration lies
     )
 
 

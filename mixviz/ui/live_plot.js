@@ -98,7 +98,11 @@ async function draw(plot) {
 export default function ({ data, parentElement }) {
   let plot = plots.get(parentElement)
   if (!plot) {
-    plot = { div: parentElement.querySelector(".live-plot"), zoom: {} }
+    const div = document.createElement("div")
+    div.className = "live-plot"
+    div.setAttribute("role", "img")
+    parentElement.appendChild(div)
+    plot = { div, zoom: {} }
     plots.set(parentElement, plot)
   }
   plot.figure = data.figure
@@ -110,6 +114,7 @@ export default function ({ data, parentElement }) {
     plot.gone = true
     plot.resizer?.disconnect()
     window.Plotly?.purge(plot.div)
+    plot.div.remove()
     plots.delete(parentElement)
   }
 }

@@ -14,7 +14,6 @@ _CSS = """
 
 _component = st.components.v2.component(
     "mixviz_live_plot",
-    html="<div class='live-plot' role='img'></div>",
     css=_CSS,
     js=(_HERE / "live_plot.js").read_text(),
     isolate_styles=False,

@@ -95,8 +95,9 @@ def test_gmm_reaches_the_fixed_point_of_scikit_learn(gmm, points, seeded):
 
 
 def test_gmm_likelihood_never_falls(gmm, points, seeded):
+    gmm.means.add_(0.3)  # away from its good start
     likelihoods = [step["log_likelihood"] for step in converge(gmm, points, seeded(0))]
-    assert likelihoods[-1] > likelihoods[0] + 1e-6
+    assert likelihoods[-1] > likelihoods[0] + 0.01
     assert min(np.diff(likelihoods)) > -1e-6
 
 
@@ -219,7 +220,9 @@ def test_the_data_are_their_own_latents(make, points, name):
 
 
 @pytest.mark.parametrize("name", ["gmm", "k-means"])
-def test_the_start_depends_on_the_generator_alone(make, seeded, points, name):
+def test_the_start_depends_on_the_generator_alone(make, seeded, name):
+    # Without clusters, so that two starts do not lead to one place.
+    points = torch.rand((1500, 2), generator=seeded(0))
     starts = []
     for seed in (1, 1, 2):
         model = make(name, components=5)
