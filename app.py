@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from mixviz.ui.services import prepare_static_files, warm_up
 from mixviz.ui.runs import pick_run
+from mixviz.ui.services import ICON, prepare_static_files, warm_up
 
-st.set_page_config(page_title="mixviz", page_icon=":material/bubble_chart:", layout="wide")
+st.set_page_config(page_title="mixviz", page_icon=ICON, layout="wide")
+st.html("<style>.stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }</style>")
 prepare_static_files()
 
 page = st.navigation(

@@ -148,7 +148,8 @@ def _train_here(store: RunStore, run: str, as_json: bool) -> int:
             bar.total = total
             if not bar.n:
                 bar.initial = bar.n = step
-            bar.set_postfix({name: f"{value:.3g}" for name, value in terms.items()}, refresh=False)
+            finite = {name: value for name, value in terms.items() if value is not None}
+            bar.set_postfix({name: f"{v:.3g}" for name, v in finite.items()}, refresh=False)
             bar.update(step - bar.n)
 
         def stop(signum: int, frame: object) -> None:
@@ -234,8 +235,8 @@ def _set(options: argparse.Namespace) -> int:
 def _runs(options: argparse.Namespace) -> int:
     runs = RunStore().runs(options.limit)
     if options.json:
-        keys = ("id", "name", "model", "dataset", "status", "message", "step", "total_steps")
-        keys += ("created", "seconds", "samples_per_second", "verdict", "result", "config")
+        keys = ["id", "name", "model", "dataset", "status", "message", "step", "total_steps"]
+        keys += ["created", "seconds", "samples_per_second", "verdict", "result", "config"]
         print(json.dumps([{key: getattr(run, key) for key in keys} for run in runs]))
         return 0
     for run in runs:

@@ -6,7 +6,6 @@ from mixviz.ui.cards import cards
 from mixviz.ui.services import store
 
 
-
 def demonstrate() -> None:
     """Start the demonstration; imported on the click, so that cards do not wait for PyTorch."""
     from mixviz.ui.setup import start_demo

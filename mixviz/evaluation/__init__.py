@@ -1,6 +1,6 @@
 """Numbers computed from data: accuracy under its three mappings, and how degenerate a mixture is."""
 
-from mixviz.evaluation.clustering import MAPPINGS, accuracies, contingency, clustering_scores
+from mixviz.evaluation.clustering import MAPPINGS, accuracies, clustering_scores, contingency
 from mixviz.evaluation.degeneracy import (
     bhattacharyya,
     dead_components,

@@ -11,7 +11,7 @@ from mixviz.runs.store import Event
 
 Rows = Sequence[tuple[int, float, Mapping[str, float]]]
 
-POINTS = 2000  # on one curve; more is not seen
+POINTS = 600  # on one curve; more is not seen, and is slow to draw several times a second
 
 METRICS = {
     "hungarian": "one-to-one (Hungarian)",

@@ -11,8 +11,8 @@ from mixviz.figures.palette import (
     UNKNOWN,
     codes,
     colour,
-    discrete_scale,
     ink,
+    sequential_rgb,
     sequential_scale,
 )
 from mixviz.figures.specs import Spec, axis, layout, packed, plain
@@ -23,6 +23,7 @@ __all__ = ["COLOURINGS", "axis_titles", "extent_of", "latent_figure", "point_val
 COLOURINGS = ("component", "label", "confidence")
 
 _LEGEND_LIMIT = 20
+_BINS = 8  # of confidence
 _FAINT = 0.35
 
 
@@ -37,9 +38,8 @@ def latent_figure(
 ) -> Spec:
     """Draw points in the latent plane under the two-sigma contours of the mixture.
 
-    The first trace holds the points in the order of the subsample, so a selected point's number
-    is its position there. Each component has one trace, with the uid `component-<k>`; beyond 50
-    components those of one colour share a trace.
+    Each component has one contour, with the uid `component-<k>`; beyond 50 components those of one
+    colour share a trace.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def latent_figure(
     extent
         Left, right, bottom, top; by default that of this snapshot.
     names
-        Names of the K components, for the legend and on hover; by default their numbers.
+        Names of the K components, shown on hover; by default their numbers.
 
     Raises
     ------
@@ -60,20 +60,19 @@ def latent_figure(
     left, right, bottom, top = extent or extent_of([snapshot])
     x_title, y_title = axis_titles(snapshot)
     components = len(snapshot.means)
-    listed = colour_by == "component" and components <= _LEGEND_LIMIT
     called = [plain(names[k]) if names else str(k) for k in range(components)]
     return {
         "data": [
-            _points(snapshot, subsample, colour_by),
-            *_contours(snapshot, called, listed),
+            *_points(snapshot, subsample, colour_by),
+            *_contours(snapshot, called),
             _numbers(snapshot, called),
             *(_label_legend(subsample) if colour_by == "label" else ()),
+            *(_colour_bar() if colour_by == "confidence" else ()),
         ],
         "layout": layout(
             uirevision,
             axis(x_title, range=[left, right]),
             axis(y_title, range=[bottom, top], scaleanchor="x", scaleratio=1),
-            coloraxis=_colour_axis(colour_by),
         ),
     }
 
@@ -102,40 +101,69 @@ def point_values(snapshot: Snapshot, subsample: Subsample, colour_by: str) -> np
     return codes(subsample.labels)
 
 
-def _points(snapshot: Snapshot, subsample: Subsample, colour_by: str) -> Spec:
+def _points(snapshot: Snapshot, subsample: Subsample, colour_by: str) -> list[Spec]:
+    """Points as one trace for each colour: four times as fast to draw as one with an array of them.
+
+    Which traces there are depends on K or the labels alone, so that Plotly updates them in place.
+    """
+    values = point_values(snapshot, subsample, colour_by)
+    if colour_by == "confidence":
+        known = np.isfinite(values)
+        groups = np.clip(np.where(known, values, 0) * _BINS, 0, _BINS - 1).astype(int)
+        shades = [_hex(rgb) for rgb in sequential_rgb((np.arange(_BINS) + 0.5) / _BINS)]
+        present = range(_BINS)
+    else:
+        groups = values
+        shades = [*COLOURS, NEUTRAL]
+        if colour_by == "component":
+            present = range(min(len(snapshot.means), len(COLOURS)))
+        else:
+            present = np.unique(values).tolist()
     many = len(snapshot.points) > 3000
-    return {
-        "type": "scattergl",
-        "mode": "markers",
-        "uid": "points",
-        "x": packed(snapshot.points[:, 0]),
-        "y": packed(snapshot.points[:, 1]),
-        "marker": {
-            "size": 3 if many else 5,
-            "opacity": 0.6 if many else 0.75,
-            "color": packed(point_values(snapshot, subsample, colour_by)),
-            "coloraxis": "coloraxis",
-        },
-        "unselected": {"marker": {"color": NEUTRAL, "opacity": 0.25}},
-        "hoverinfo": "skip",  # it stalls where thousands of points are piled up
-        "showlegend": False,
-    }
+    marker = {"size": 3 if many else 5, "opacity": 0.6 if many else 0.75}
+    return [
+        {
+            "type": "scattergl",
+            "mode": "markers",
+            "uid": f"points-{group}",
+            "x": packed(snapshot.points[groups == group, 0]),
+            "y": packed(snapshot.points[groups == group, 1]),
+            "marker": {**marker, "color": shades[group]},
+            "hoverinfo": "skip",  # it stalls where thousands of points are piled up
+            "showlegend": False,
+        }
+        for group in present
+    ]
 
 
-def _colour_axis(colour_by: str) -> Spec:
-    if colour_by != "confidence":
-        scale = discrete_scale()
-        return {"colorscale": scale, "cmin": -0.5, "cmax": UNKNOWN + 0.5, "showscale": False}
+def _hex(rgb: np.ndarray) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
+
+
+def _colour_bar() -> list[Spec]:
+    """Carry the scale of confidences on a trace without points."""
     bar = {
         "thickness": 10,
         "len": 0.8,
         "outlinewidth": 0,
         "title": {"text": "confidence", "side": "right"},
     }
-    return {"colorscale": sequential_scale(), "cmin": 0, "cmax": 1, "colorbar": bar}
+    marker = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": sequential_scale()}
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "uid": "scale",
+            "x": [None],
+            "y": [None],
+            "marker": {**marker, "showscale": True, "colorbar": bar},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
 
 
-def _contours(snapshot: Snapshot, names: list[str], listed: bool) -> list[Spec]:
+def _contours(snapshot: Snapshot, names: list[str]) -> list[Spec]:
     outlines = ellipses(snapshot.means, snapshot.covariances)
     known = drawable(snapshot.means, snapshot.covariances)
     groups: dict[tuple[int, bool], list[int]] = {}
@@ -158,8 +186,7 @@ def _contours(snapshot: Snapshot, names: list[str], listed: bool) -> list[Spec]:
                 "line": {"color": colour(shade), "width": 2, "dash": "solid" if used else "dot"},
                 "opacity": 1 if used else _FAINT,
                 "hoverinfo": "skip",
-                "showlegend": listed,
-                "legendrank": 1000 + shade,
+                "showlegend": False,
             }
         )
     return traces
@@ -195,8 +222,6 @@ def _numbers(snapshot: Snapshot, names: list[str]) -> Spec:
         "hovertext": [f"component {names[k]}: {s}" for k, s in zip(order, shares, strict=True)],
         "hoverinfo": "text",
         "showlegend": False,
-        # Selecting points must not grey the numbers.
-        "unselected": {"marker": {"opacity": 0.9}},
     }
 
 

@@ -22,7 +22,9 @@ class ClassicalModel(MixtureModel):
     """Parameters are float64 buffers; a step hands them to scikit-learn and takes them back."""
 
     full_batch = True
-    converged_after: Tensor
+    means: Tensor
+    weights: Tensor
+    done: Tensor
 
     def __init__(self, config: ModelConfig, shape: tuple[int, ...], generator: torch.Generator):
         super().__init__()
@@ -63,6 +65,7 @@ class KMeansModel(ClassicalModel):
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
     title = "k-means"
+    variances: Tensor
     terms = ("inertia",)
     presets: ClassVar[dict[str, Preset]] = {
         "k-means-digits": Preset("8x8 digits, K=10", "digits", {"components": 10, "epochs": 100}),
@@ -124,7 +127,9 @@ class KMeansModel(ClassicalModel):
     def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:
         """Draw a point around centre c_i for each i: (B, *shape)."""
         noise = torch.randn((len(c), self.means.shape[1]), generator=generator)
-        return self.decode(self.means[c].float() + noise * self.variances[c].sqrt().float()[:, None])
+        return self.decode(
+            self.means[c].float() + noise * self.variances[c].sqrt().float()[:, None]
+        )
 
 
 class GMMConfig(ModelConfig):
@@ -147,6 +152,7 @@ class GMMModel(ClassicalModel):
 
     Config: ClassVar[type[ModelConfig]] = GMMConfig
     title = "Gaussian mixture"
+    covariances: Tensor
     terms = ("log_likelihood",)
     config: GMMConfig
     presets: ClassVar[dict[str, Preset]] = {
@@ -187,9 +193,7 @@ class GMMModel(ClassicalModel):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = self._mixture(max_iter=1, **start).fit(x)
-        self._store(
-            means=fitted.means_, weights=fitted.weights_, covariances=fitted.covariances_
-        )
+        self._store(means=fitted.means_, weights=fitted.weights_, covariances=fitted.covariances_)
 
     def _mixture(self, **settings: Any) -> GaussianMixture:
         return GaussianMixture(

@@ -43,7 +43,9 @@ class Preset:
     reason: str = ""
 
 
-def setting(default: Any, title: str, help: str, *, paper: str = "", live: bool = False, **bounds: Any) -> Any:
+def setting(
+    default: Any, title: str, help: str, *, paper: str = "", live: bool = False, **bounds: Any
+) -> Any:
     """Declare a setting: its title, one sentence of help, the paper's value, bounds, live or not."""
     return Field(
         default,

@@ -141,22 +141,22 @@ class GMVAE(GradientModel):
         self.decoder = rows.decoder(shape, self.latent_size, outputs)
         initialise(self, generator)
         with torch.no_grad():
-            means = self.mixture[-1].bias[: config.components * self.latent_size]
+            means = self.mixture.get_parameter("2.bias")[: config.components * self.latent_size]
             means += config.component_spread * torch.randn(len(means), generator=generator)
 
     def recognise(self, x: Tensor) -> Recognition:
         """Parameters of q(z|x), q(w|x) and, in version 1, q(c|x)."""
         streams = _full(self.streams(self.trunk(x)))
-        z_mean, z_log_variance, w_mean, w_log_variance, logits = streams.split(self._streams, dim=-1)
+        z_mean, z_log_variance, w_mean, w_log_variance, logits = streams.split(
+            self._streams, dim=-1
+        )
         return Recognition(
             z_mean, z_log_variance, w_mean, w_log_variance, logits if self.classifier_head else None
         )
 
     def mixture_at(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log-variances of all components at w (..., W): each (..., K, D)."""
-        both = _full(self.mixture(w)).unflatten(
-            -1, (2, self.config.components, self.latent_size)
-        )
+        both = _full(self.mixture(w)).unflatten(-1, (2, self.config.components, self.latent_size))
         return both.select(-3, 0), both.select(-3, 1)
 
     def log_posterior(self, z: Tensor, w: Tensor) -> Tensor:
@@ -191,7 +191,9 @@ class GMVAE(GradientModel):
         return gaussian_log_prob(flat, mean, log_variance)
 
     @abstractmethod
-    def bound(self, x: Tensor, q: Recognition, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def bound(
+        self, x: Tensor, q: Recognition, draws: Draws
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the objective, and the conditional-prior, z-prior and consistency terms, batch means."""
 
     def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
@@ -257,11 +259,11 @@ class GMVAE(GradientModel):
         size = math.prod(self.shape)
         if self.likelihood == "bernoulli" or size > 2:
             return None
-        noise = {"generator": generator, "device": x.device}
         each = max(1, draws // self.config.components)
-        w = torch.randn((each, self.style_size), **noise)
+        w = torch.randn((each, self.style_size), generator=generator, device=x.device)
         means, log_variances = self.mixture_at(w)  # (each, K, D)
-        z = means + torch.randn(means.shape, **noise) * torch.exp(0.5 * log_variances)
+        noise = torch.randn(means.shape, generator=generator, device=x.device)
+        z = means + noise * torch.exp(0.5 * log_variances)
         x_mean, x_log_variance = _full(self.decoder(z.flatten(0, 1))).chunk(2, dim=-1)
         # The square expanded: all pairs of point and draw are one matrix product.
         precision = torch.exp(-x_log_variance)

@@ -67,7 +67,11 @@ class GMVAEv1(GMVAE):
     config: GMVAEv1Config
     presets: ClassVar[dict[str, Preset]] = {
         "v1-figure-2c": _figure(
-            "c", 1, 0, "degenerate", "The plain evidence lower bound: the z-prior undoes clustering."
+            "c",
+            1,
+            0,
+            "degenerate",
+            "The plain evidence lower bound: the z-prior undoes clustering.",
         ),
         "v1-figure-2d": _figure(
             "d", 0, 0, "overlapping", "Without the z-prior nothing keeps components apart either."
@@ -75,12 +79,12 @@ class GMVAEv1(GMVAE):
         "v1-figure-2e": _figure(
             "e", 0, 1, "one big cluster", "The consistency violation alone empties all but one."
         ),
-        "v1-figure-2f": _figure(
-            "f", 1, 2, "clean", "Both in balance: a few clean clusters."
-        ),
+        "v1-figure-2f": _figure("f", 1, 2, "clean", "Both in balance: a few clean clusters."),
     }
 
-    def bound(self, x: Tensor, q: Recognition, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def bound(
+        self, x: Tensor, q: Recognition, draws: Draws
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Evaluate equations 3 to 7."""
         log_head = self.log_responsibilities_of(q)  # (B, K)
         conditional_prior = (log_head.exp() * draws.z_kl).sum(-1).mean()

@@ -15,7 +15,11 @@ from torch import Tensor
 
 from mixviz.models.config import ModelConfig, Preset, setting
 from mixviz.models.gmvae import GMVAE, Draws, GMVAEConfig, Recognition
-from mixviz.models.objectives import categorical_entropy, categorical_uniform_kl, minimum_information
+from mixviz.models.objectives import (
+    categorical_entropy,
+    categorical_uniform_kl,
+    minimum_information,
+)
 
 
 class GMVAEv2Config(GMVAEConfig):
@@ -79,12 +83,20 @@ class GMVAEv2(GMVAE):
         "v2-mnist-paper": Preset(
             "v2 table 1: MNIST, K=16, S=10",
             "mnist",
-            {"components": 16, "samples": 10, "epochs": 100, "batch_size": 50, "learning_rate": 1e-4},
+            {
+                "components": 16,
+                "samples": 10,
+                "epochs": 100,
+                "batch_size": 50,
+                "learning_rate": 1e-4,
+            },
             "As printed: Adam 1e-4, no constraint on MNIST.",
         ),
     }
 
-    def bound(self, x: Tensor, q: Recognition, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def bound(
+        self, x: Tensor, q: Recognition, draws: Draws
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Evaluate equations 4 to 7."""
         log_posterior = draws.log_posterior  # (S, B, K)
         conditional_prior = (log_posterior.exp() * draws.z_kl).sum(-1).mean()

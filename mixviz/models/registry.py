@@ -30,7 +30,7 @@ def create(
     """Build a model for data of `shape`, its start drawn from `generator`."""
     # PyTorch's layers draw a start of their own from the global generator before ours replaces it.
     with torch.random.fork_rng(devices=[]):
-        return model_class(name)(config, shape, generator)  # type: ignore[call-arg]
+        return model_class(name)(config, shape, generator)
 
 
 def presets() -> dict[str, tuple[str, Preset]]:

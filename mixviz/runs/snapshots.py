@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,8 @@ class Snapshot:
 
 def write(record: Snapshot | Subsample, path: Path) -> None:
     """Write a snapshot or subsample: arrays as they are, everything else in one JSON member."""
-    arrays, plain = {}, {}
+    arrays: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for item in dataclasses.fields(record):
         value = getattr(record, item.name)
         (arrays if isinstance(value, np.ndarray) else plain)[item.name] = value

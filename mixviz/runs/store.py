@@ -176,7 +176,9 @@ class RunStore:
     def _db(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self.home / "runs.sqlite", timeout=30, isolation_level=None)
+            connection = sqlite3.connect(
+                self.home / "runs.sqlite", timeout=30, isolation_level=None
+            )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous=NORMAL")
             self._local.connection = connection
@@ -234,7 +236,8 @@ class RunStore:
             When there is no such run, or several.
         """
         rows = self._db.execute(
-            "SELECT * FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id != ?1 LIMIT 2", (run,)
+            "SELECT * FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id != ?1 LIMIT 2",
+            (run,),
         ).fetchall()
         exact = [row for row in rows if row["id"] == run]
         if len(exact or rows) != 1 or not run:
@@ -375,7 +378,9 @@ class RunStore:
         rows = self._db.execute("SELECT step FROM snapshots WHERE run = ? ORDER BY step", (run,))
         return [row["step"] for row in rows]
 
-    def snapshot_metrics(self, run: str, after: int = -1) -> list[tuple[int, float, dict[str, float]]]:
+    def snapshot_metrics(
+        self, run: str, after: int = -1
+    ) -> list[tuple[int, float, dict[str, float]]]:
         """Metrics (step, epoch, metrics) of the snapshots after a step, in order."""
         rows = self._db.execute(
             "SELECT step, epoch, metrics FROM snapshots WHERE run = ? AND step > ? ORDER BY step",

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +45,25 @@ def save_checkpoint(
         ("optimizer.safetensors", save(moments)),
         ("state.json", json.dumps(state).encode()),
     ):
-        write_atomically(fresh / file, lambda out, content=content: out.write(content))
+        write_atomically(fresh / file, methodcaller("write", content))
     old = folder.with_name(".checkpoint.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.rename(folder, old)
-    os.rename(fresh, folder)
+    try:
+        os.rename(fresh, folder)
+    except OSError:  # a reader took the moment between the two for a crash, and mended it
+        os.rename(folder, old)
+        os.rename(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether there is a whole checkpoint; mends one that was being replaced during a crash."""
     old = folder.with_name(".checkpoint.old")
-    if not folder.exists() and old.exists():
-        os.rename(old, folder)
+    if not folder.exists():
+        with suppress(OSError):  # nothing to mend, or the writer was faster
+            os.rename(old, folder)
     return (folder / "state.json").is_file()
 
 
@@ -80,7 +87,7 @@ def load_weights(folder: Path, model: MixtureModel) -> None:
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except Exception as error:  # safetensors and torch raise many kinds
-        raise MixvizError(f"The weights of this run cannot be loaded ({error}).") from error
+        raise MixvizError(f"The weights of this run cannot be loaded ({_line(error)}).") from error
 
 
 def load_optimizers(folder: Path, model: MixtureModel, stream: torch.Generator) -> None:
@@ -103,7 +110,13 @@ def load_optimizers(folder: Path, model: MixtureModel, stream: torch.Generator) 
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
     except Exception as error:  # safetensors and torch raise many kinds
-        raise MixvizError(f"The optimiser of this run cannot be loaded ({error}).") from error
+        reason = _line(error)
+        raise MixvizError(f"The optimiser of this run cannot be loaded ({reason}).") from error
+
+
+def _line(error: Exception) -> str:
+    """One line of what may be a long report."""
+    return " ".join(str(error).split())[:200]
 
 
 def all_finite(model: MixtureModel) -> bool:

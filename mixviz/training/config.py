@@ -18,9 +18,7 @@ class RunConfig(Settings):
     batch_size: int = setting(
         200, "Batch size", "Observations in one step.", paper="50", ge=2, le=100_000
     )
-    seed: int = setting(
-        0, "Seed", "Start of every random number of the run.", ge=0, le=2**31 - 1
-    )
+    seed: int = setting(0, "Seed", "Start of every random number of the run.", ge=0, le=2**31 - 1)
     precision: Literal["32-true", "bf16-mixed"] = setting(
         "32-true",
         "Precision",

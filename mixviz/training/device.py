@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 from mixviz.errors import MixvizError
 from mixviz.training.config import RunConfig
 
+PROCESSORS = torch.get_num_threads()  # asked before any run sets its own number
 _PURPOSES = ("start", "noise", "order", "snapshot", "evaluation")
 
 
@@ -30,7 +31,7 @@ def make_fabric(config: RunConfig) -> Fabric:
 def use_threads(config: RunConfig, shape: tuple[int, ...]) -> None:
     """Set this thread's share of the processors; small networks are fastest on one."""
     small = len(shape) == 1
-    torch.set_num_threads(config.threads or (1 if small else torch.get_num_threads()))
+    torch.set_num_threads(config.threads or (1 if small else PROCESSORS))
 
 
 def stream_seed(seed: int, purpose: str, index: int = 0) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mixviz.data import Dataset
 from mixviz.embedding import Plane
+from mixviz.errors import MixvizError
 from mixviz.evaluation import (
     MAPPINGS,
     accuracies,
@@ -29,6 +30,10 @@ RECONSTRUCTED = 12
 TERM_POINTS = 2000
 GRID = 48  # cells along each side of the density picture
 BATCH = {True: 10_000, False: 500}  # by whether observations are vectors
+
+
+class Diverged(MixvizError):
+    """A weight, a latent or a term of the objective is not finite."""
 
 
 @contextmanager
@@ -63,13 +68,23 @@ class Encoded:
 
 
 def encode(model: MixtureModel, x: Tensor) -> Encoded:
-    """Encode observations (N, *shape) batch by batch; call within `evaluating`."""
+    """Encode observations (N, *shape) batch by batch; call within `evaluating`.
+
+    Raises
+    ------
+    Diverged
+        When a latent or a responsibility is not finite.
+    """
     latents, responsibilities = [], []
     for batch in x.split(BATCH[x.ndim == 2]):
         means, log_responsibilities = model.encode(batch)
         latents.append(means.float().cpu())
         responsibilities.append(log_responsibilities.float().exp().cpu())
-    return Encoded(torch.cat(latents).numpy(), torch.cat(responsibilities).numpy())
+    encoded = Encoded(torch.cat(latents).numpy(), torch.cat(responsibilities).numpy())
+    for name, values in vars(encoded).items():
+        if not np.isfinite(values).all():
+            raise Diverged(f"The model has diverged: its {name} are not finite.")
+    return encoded
 
 
 def mean_terms(model: MixtureModel, x: Tensor, seed: int) -> dict[str, float]:
@@ -99,9 +114,7 @@ def usage_of(assignments: np.ndarray, components: int) -> np.ndarray:
     return (counts / max(len(assignments), 1)).astype(np.float32)
 
 
-def score(
-    encoded: Encoded, labels: np.ndarray | None, overlap: np.ndarray
-) -> dict[str, float]:
+def score(encoded: Encoded, labels: np.ndarray | None, overlap: np.ndarray) -> dict[str, float]:
     """Degeneracy figures and, where there are labels, the three accuracies."""
     components = encoded.responsibilities.shape[1]
     usage = usage_of(encoded.assignments, components)
@@ -159,7 +172,7 @@ class Observer:
             step=step,
             epoch=epoch,
             seconds=seconds,
-            terms=terms,
+            terms={name: value for name, value in terms.items() if math.isfinite(value)},
             metrics=metrics,
             verdict=verdict(len(weights), self.history),
             plane=self.plane.name,
@@ -202,9 +215,13 @@ def _grid(x: np.ndarray, device: torch.device) -> tuple[Tensor, np.ndarray]:
     """Points of a GRID x GRID lattice around the data, rows along the second coordinate."""
     low, high = x.min(0), x.max(0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
-    first, second = (np.linspace(a, b, GRID, dtype=np.float32) for a, b in zip(low, high, strict=True))
+    first, second = (
+        np.linspace(a, b, GRID, dtype=np.float32) for a, b in zip(low, high, strict=True)
+    )
     rows = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
-    return torch.from_numpy(rows).to(device), np.array([low[0], high[0], low[1], high[1]], np.float32)
+    return torch.from_numpy(rows).to(device), np.array(
+        [low[0], high[0], low[1], high[1]], np.float32
+    )
 
 
 def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device) -> dict[str, Any]:
@@ -223,11 +240,11 @@ def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device
         means, covariances, _ = mixture_arrays(model)
         terms = mean_terms(model, x, seed)
     metrics = score(encoded, data.labels, bhattacharyya(means, covariances))
-    labelled = data.labels is not None
-    agreement = clustering_scores(encoded.assignments, data.labels) if labelled else {}
+    labels = data.labels
+    agreement = {} if labels is None else clustering_scores(encoded.assignments, labels)
     return {
         "terms": {k: v if math.isfinite(v) else None for k, v in terms.items()},
-        "accuracy": {name: metrics[name] for name in MAPPINGS} if labelled else None,
+        "accuracy": {name: metrics[name] for name in MAPPINGS} if agreement else None,
         "nmi": agreement.get("nmi"),
         "ari": agreement.get("ari"),
         "effective_components": metrics["effective_components"],

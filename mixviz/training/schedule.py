@@ -12,9 +12,9 @@ class SnapshotClock:
     """Decides by step and by cost: snapshots take a small share of the time, more when watched."""
 
     SHARE = 0.015  # of the training time
-    SHARE_WATCHED = 0.12
+    SHARE_WATCHED = 0.15
     INTERVAL = 1.0  # seconds between snapshots at the least
-    INTERVAL_WATCHED = 0.22
+    INTERVAL_WATCHED = 0.27
     ALLOWANCE = 0.3  # seconds that the first snapshots may take beyond their share
     ALLOWANCE_WATCHED = 2.0
 
@@ -48,8 +48,8 @@ class SnapshotClock:
 def superfluous(steps: Sequence[int], keep: int, total: int) -> list[int]:
     """Choose the snapshots to drop so that `keep` remain, first and last always among them.
 
-    The one is dropped whose neighbours are closest, measured on a scale that is logarithmic near
-    the start and linear after a tenth of the `total` steps.
+    The one is dropped whose neighbours are closest, measured on a scale that is linear up to about
+    a tenth of the `total` steps and logarithmic after.
     """
     scale = max(total / 10, 1)
     places = [(math.log1p(step / scale), step) for step in steps]

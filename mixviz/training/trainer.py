@@ -4,6 +4,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from mixviz.runs import Command, Event, Run, RunStore, Status
 from mixviz.training import checkpoints
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream, stream_seed, use_threads
-from mixviz.training.observe import Observer, evaluate
+from mixviz.training.observe import Diverged, Observer, evaluate
 from mixviz.training.schedule import SnapshotClock, slow_start_until, superfluous
 
 POLL = 0.1  # seconds between looks at the store
@@ -35,10 +36,6 @@ def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
         name=name,
         total_steps=0,
     )
-
-
-class Diverged(Exception):
-    """A term of the objective is not finite."""
 
 
 class Lost(Exception):
@@ -78,8 +75,9 @@ class Trainer:
             status, message = Status.FAILED, str(error)
         except Exception as error:
             status, message = Status.FAILED, f"{type(error).__name__}: {error}"
-        if hasattr(self, "model"):
-            self._beat()
+        with suppress(Lost):
+            if self._rows:
+                self._beat()
         self.store.release(self.run, self.owner, status, message)
         return status
 
@@ -103,13 +101,13 @@ class Trainer:
         seed = stream_seed(self.config.seed, "snapshot")
         self.observer = Observer(self.test, points, seed, self.fabric.device)
         self.clock = SnapshotClock()
-        self.batch_size = len(train) if self.model.full_batch else min(self.config.batch_size, len(train))
+        self.batch_size = (
+            len(train) if self.model.full_batch else min(self.config.batch_size, len(train))
+        )
         self.steps_per_epoch = max(1, len(train) // self.batch_size)
         self.total = self.steps_per_epoch * self.config.epochs
         self.steps_per_row = min(MOST_STEPS_PER_ROW, max(1, self.total // ROWS))
-        self.store.update(
-            self.run, total_steps=self.total, steps_per_epoch=self.steps_per_epoch
-        )
+        self.store.update(self.run, total_steps=self.total, steps_per_epoch=self.steps_per_epoch)
         if checkpoints.has_checkpoint(self.folder):
             self._restore()
         else:
@@ -154,7 +152,8 @@ class Trainer:
                 with self.fabric.autocast():
                     self._pending.append(self.model.training_step(self.x[batch], self.noise))
                 self.step += 1
-                if self.step % self.steps_per_row and self.step != self.total:
+                last = self.step == self.total or self.model.converged
+                if self.step % self.steps_per_row and not last:
                     continue
                 self._flush()
                 if self._tick():
@@ -169,7 +168,9 @@ class Trainer:
             return [torch.arange(len(self.x), device=self.x.device)]
         generator = stream(self.config.seed, "order", epoch)
         order = torch.randperm(len(self.x), generator=generator)
-        return order[: self.steps_per_epoch * self.batch_size].to(self.x.device).split(self.batch_size)
+        return (
+            order[: self.steps_per_epoch * self.batch_size].to(self.x.device).split(self.batch_size)
+        )
 
     def _flush(self) -> None:
         """Make one row of the steps since the last; the only place that waits for the device."""
@@ -183,7 +184,7 @@ class Trainer:
         if broken:
             # NaN and infinity are not JSON: a term that is not finite is stored as missing.
             for name in broken:
-                row[name] = None  # type: ignore[assignment]
+                row[name] = None
             raise Diverged(f"{broken[0]} was not finite at step {self.step:,}")
 
     def _tick(self) -> bool:
@@ -222,22 +223,23 @@ class Trainer:
         return (self.step - self._first_step) * self.batch_size / elapsed
 
     def _beat(self) -> None:
+        rows, self._rows = self._rows, []
         mine = self.store.beat(
             self.run,
             self.owner,
             step=self.step,
             seconds=self.seconds,
             samples_per_second=self.samples_per_second,
-            rows=self._rows,
+            rows=rows,
         )
         if not mine:
             raise Lost
-        if self.progress and self._rows:
-            self.progress(self.step, self.total, self._rows[-1][2])
-        self._rows.clear()
+        if self.progress and rows:
+            self.progress(self.step, self.total, rows[-1][2])
 
     def _snapshot(self) -> None:
         began = time.perf_counter()
+        self._check_weights()
         epoch = self.step / self.steps_per_epoch
         with self.fabric.autocast():
             snapshot = self.observer.snapshot(self.model, self.step, epoch, self.seconds)
@@ -248,9 +250,13 @@ class Trainer:
             self.store.delete_snapshots(self.run, superfluous(steps, keep, self.total))
         self.clock.taken(self.step, self.seconds, time.perf_counter() - began)
 
-    def _checkpoint(self) -> None:
+    def _check_weights(self) -> None:
         if not checkpoints.all_finite(self.model):
             raise Diverged(f"a weight was not finite at step {self.step:,}")
+
+    def _checkpoint(self) -> None:
+        self._check_weights()
+        self._beat()  # a resumed run goes on after this step: its rows must be in the store
         live = {name: getattr(self.model.config, name) for name in self.model.config.live_fields()}
         state = {"step": self.step, "seconds": self.seconds, "live": live}
         checkpoints.save_checkpoint(self.folder, self.model, self.noise, state)
@@ -329,7 +335,9 @@ class Trainer:
                 self.model.set_live(command.field, command.value)
                 event = Event(self.step, command.field, command.value, previous)
             except ValueError:
-                self.store.update(self.run, message=f"{command.field}={command.value:g} was refused")
+                self.store.update(
+                    self.run, message=f"{command.field}={command.value:g} was refused"
+                )
         self.store.finish_command(command, self.run, event)
 
 
@@ -338,7 +346,9 @@ def check_live(run: Run, name: str, value: float) -> None:
     config = Plan.from_json(run.config).settings
     if name not in config.live_fields():
         choices = ", ".join(config.live_fields()) or "none"
-        raise MixvizError(f"{name} cannot be changed while {run.model} trains; live settings: {choices}.")
+        raise MixvizError(
+            f"{name} cannot be changed while {run.model} trains; live settings: {choices}."
+        )
     try:
         setattr(config, name, value)
     except ValueError as error:

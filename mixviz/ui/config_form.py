@@ -3,6 +3,7 @@
 import math
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -23,14 +24,20 @@ NO_PRESET = "defaults"
 
 def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
     """Lower and upper bound of a setting; a bound that itself is excluded counts too."""
-    low = next((m.ge if isinstance(m, Ge) else m.gt for m in field.metadata if isinstance(m, (Ge, Gt))), None)
+    low = next(
+        (m.ge if isinstance(m, Ge) else m.gt for m in field.metadata if isinstance(m, (Ge, Gt))),
+        None,
+    )
     high = next((m.le for m in field.metadata if isinstance(m, Le)), None)
     return low, high  # type: ignore[return-value]
 
 
 def is_logarithmic(field: FieldInfo) -> bool:
     """Whether a setting spans orders of magnitude: positive, without a smallest value."""
-    return any(isinstance(m, Gt) and m.gt == 0 for m in field.metadata) and (bounds(field)[1] or 1) <= 1
+    return (
+        any(isinstance(m, Gt) and m.gt == 0 for m in field.metadata)
+        and (bounds(field)[1] or 1) <= 1
+    )
 
 
 def help_text(config: type[BaseModel], name: str) -> str:
@@ -48,25 +55,33 @@ def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
     if typing.get_origin(annotation) is typing.Literal:
         options = list(typing.get_args(annotation))
         return st.selectbox(label, options, options.index(value), key=key, help=help)
-    inner = annotation
-    if isinstance(annotation, types.UnionType):
+    inner: Any = annotation
+    if typing.get_origin(annotation) is types.UnionType:
         inner = next(a for a in typing.get_args(annotation) if a is not type(None))
     low, high = bounds(field)
     if inner is int:
         return st.number_input(
             label, _whole(low), _whole(high), value, 1, key=key, help=help, placeholder="automatic"
         )
-    tiny = is_logarithmic(field)
+    if is_logarithmic(field):
+        options = logarithmic_steps(field, float(value))
+        return st.select_slider(label, options, float(value), as_number, key=key, help=help)
     return st.number_input(
-        label,
-        1e-8 if tiny else _float(low),
-        _float(high),
-        float(value),
-        step=None if tiny else 0.1,
-        format="%.2g" if tiny else "%.2f",
-        key=key,
-        help=help,
+        label, _float(low), _float(high), float(value), 0.1, format="%.2f", key=key, help=help
     )
+
+
+def logarithmic_steps(field: FieldInfo, current: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten below a setting's upper bound, and its current value."""
+    high = bounds(field)[1] or 1.0
+    top = math.ceil(math.log10(high))
+    values = {float(f"{digit}e{power}") for power in range(top - 5, top + 1) for digit in (1, 2, 5)}
+    return sorted({value for value in values if value <= high} | {current})
+
+
+def as_number(value: float) -> str:
+    """Return a small number as it is usually written: 0.001, 5e-06."""
+    return f"{value:.2g}"
 
 
 def _float(bound: float | None) -> float | None:
@@ -82,7 +97,10 @@ def new_run_form() -> Plan | None:
     left, middle, right = st.columns(3)
     with left:
         model = st.selectbox(
-            "Model", list(MODELS), key=keys.MODEL, format_func=lambda name: MODELS[name].title,
+            "Model",
+            list(MODELS),
+            key=keys.MODEL,
+            format_func=lambda name: MODELS[name].title,
             persist_state="session",
         )
     cls = MODELS[model]
@@ -103,7 +121,9 @@ def new_run_form() -> Plan | None:
             names,
             names.index(chosen.dataset) if chosen else 0,
             key=f"{keys.DATASET}.{model}.{preset}",
-            format_func=lambda name: SOURCES[name].title + (" (not here)" if SOURCES[name].missing else ""),
+            format_func=lambda name: (
+                SOURCES[name].title + (" (not here)" if SOURCES[name].missing else "")
+            ),
             persist_state="session",
         )
     if chosen and chosen.reason:
@@ -137,7 +157,9 @@ def _settings(default: Plan, prefix: str) -> dict[str, Any]:
     return values
 
 
-def _grid(fields: list[tuple[type[BaseModel], str, Any]], prefix: str, width: int) -> dict[str, Any]:
+def _grid(
+    fields: Sequence[tuple[type[BaseModel], str, Any]], prefix: str, width: int
+) -> dict[str, Any]:
     values = {}
     for start in range(0, len(fields), width):
         for column, (config, name, value) in zip(
@@ -153,8 +175,12 @@ def _offer_download(dataset: str) -> None:
         return
     source = SOURCES[dataset]
     bar = st.progress(0.0, f"Downloading {source.title} …")
+
+    def show(share: float) -> None:
+        bar.progress(share, f"Downloading {source.title} …")
+
     try:
-        source.download(lambda share: bar.progress(share, f"Downloading {source.title} …"))
+        source.download(show)
     except MixvizError as error:
         bar.empty()
         st.error(str(error))

@@ -1,8 +1,8 @@
-"""A run watched while it trains: fast panels follow every snapshot, slow ones once a second."""
+"""A run watched while it trains: the latent space follows every snapshot, the rest lags a little."""
 
 import streamlit as st
 
-from mixviz.runs import Run
+from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys, panels, steering
 from mixviz.ui.config_form import duration
 from mixviz.ui.panels import History
@@ -10,7 +10,8 @@ from mixviz.ui.runs import badge, title
 from mixviz.ui.services import store
 
 TICK = 0.25  # seconds between looks at the store
-SLOW_TICK = 1.0
+MIDDLE_TICK = 0.6
+SLOW_TICK = 1.3
 
 
 def watch(run: Run) -> None:
@@ -28,8 +29,16 @@ def watch(run: Run) -> None:
         return
     labelled = bool(len(panels.subsample_of(run.id, run.created).labels))
     colour_by = panels.colouring(labelled)
-    st.fragment(_fast, run_every=TICK if live else None)(run.id, colour_by, live)
-    st.fragment(_slow, run_every=SLOW_TICK if live else None)(run.id)
+
+    def every(seconds: float) -> float | None:
+        return seconds if live else None
+
+    left, right = st.columns([3, 2])
+    with left:
+        st.fragment(_latent, run_every=every(TICK))(run.id, colour_by, live)
+    with right:
+        st.fragment(_mixture, run_every=every(MIDDLE_TICK))(run.id)
+    st.fragment(_rest, run_every=every(SLOW_TICK))(run.id)
 
 
 def _wait_for_first(run: str, live: bool) -> None:
@@ -40,8 +49,8 @@ def _wait_for_first(run: str, live: bool) -> None:
         st.info("Preparing the data and the model …", icon=":material/hourglass_top:")
 
 
-def _fast(run_id: str, colour_by: str, live: bool) -> None:
-    """Status, latent space and z-prior."""
+def _latent(run_id: str, colour_by: str, live: bool) -> None:
+    """Status and latent space."""
     run = store().get(run_id)
     status_key = f"{keys.HISTORY}.{run_id}.status"
     if st.session_state.setdefault(status_key, run.status) != run.status or run.status.live != live:
@@ -51,17 +60,17 @@ def _fast(run_id: str, colour_by: str, live: bool) -> None:
     if live:
         store().watch(run_id)
     progress(run)
-    history = History.of(run)
-    events = store().events(run_id)
-    snapshot = store().snapshot(run_id, history.metrics[-1][0])
+    snapshot = store().snapshot(run_id, store().snapshot_steps(run_id)[-1])
     subsample = panels.subsample_of(run_id, run.created)
-    left, right = st.columns([3, 2])
-    with left:
-        extent = panels.running_extent(run_id, snapshot)
-        panels.latent(run, snapshot, subsample, colour_by, extent, "train")
-    with right:
-        panels.z_prior(run, history.terms, events, "train")
-        panels.usage(run, snapshot, "train")
+    extent = panels.running_extent(run_id, snapshot)
+    panels.latent(run, snapshot, subsample, colour_by, extent, "train")
+
+
+def _mixture(run_id: str) -> None:
+    """Curve of the z-prior, and usage."""
+    run, history, snapshot = _now(run_id)
+    panels.z_prior(run, history.terms, store().events(run_id), "train")
+    panels.usage(run, snapshot, "train")
 
 
 def progress(run: Run) -> None:
@@ -78,17 +87,20 @@ def progress(run: Run) -> None:
         st.markdown(f"**{run.verdict}**")
 
 
-def _slow(run_id: str) -> None:
+def _rest(run_id: str) -> None:
     """Everything that may lag by a second."""
-    run = store().get(run_id)
-    history = History.of(run)
-    events = store().events(run_id)
-    snapshot = store().snapshot(run_id, history.metrics[-1][0])
+    run, history, snapshot = _now(run_id)
     subsample = panels.subsample_of(run_id, run.created)
     left, right = st.columns(2)
     with left:
-        panels.terms(run, history.terms, events, "train")
+        panels.terms(run, history.terms, store().events(run_id), "train")
         panels.overlap(run, snapshot, "train")
     with right:
         panels.accuracy(run, history.metrics, subsample, "train")
         panels.data_space(run, snapshot, subsample, "train")
+
+
+def _now(run_id: str) -> tuple[Run, History, Snapshot]:
+    run = store().get(run_id)
+    history = History.of(run)
+    return run, history, store().snapshot(run_id, history.metrics[-1][0])

@@ -66,14 +66,13 @@ def colouring(labelled: bool) -> str:
     """Draw the choice of colours, which is part of the link; returns the one to use."""
     chosen = st.segmented_control(
         "Colour points by",
-        COLOURINGS,
-        default="component",
+        [name.capitalize() for name in COLOURINGS],
+        default=COLOURINGS[0].capitalize(),
         required=True,
         key=keys.COLOUR,
         bind="query-params",
-        format_func=str.capitalize,
-    )
-    return chosen if labelled or chosen != "label" else "component"
+    ).lower()
+    return chosen if labelled or chosen != "label" else COLOURINGS[0]
 
 
 def running_extent(run: str, snapshot: Snapshot) -> Extent:
@@ -88,10 +87,14 @@ def running_extent(run: str, snapshot: Snapshot) -> Extent:
 
 def _fits(inner: Extent, outer: Extent) -> bool:
     inside = (
-        inner[0] >= outer[0] and inner[1] <= outer[1]
-        and inner[2] >= outer[2] and inner[3] <= outer[3]
+        inner[0] >= outer[0]
+        and inner[1] <= outer[1]
+        and inner[2] >= outer[2]
+        and inner[3] <= outer[3]
     )
-    width = max((inner[1] - inner[0]) / (outer[1] - outer[0]), (inner[3] - inner[2]) / (outer[3] - outer[2]))
+    width = max(
+        (inner[1] - inner[0]) / (outer[1] - outer[0]), (inner[3] - inner[2]) / (outer[3] - outer[2])
+    )
     return inside and width > 0.5
 
 
@@ -116,10 +119,13 @@ def z_prior(run: Run, rows: Rows, events: Sequence[Event], key: str) -> None:
     """Curve of the z-prior, where the model has one."""
     if not rows or "z_prior" not in rows[-1][2]:
         return
-    st.markdown("**z-prior** against λ and log K", help=(
-        "Mean divergence of the component probabilities from uniform. Near 0 nats every component "
-        "overlaps; near log K each point belongs to one."
-    ))
+    st.markdown(
+        "**z-prior** against λ and log K",
+        help=(
+            "Mean divergence of the component probabilities from uniform. Near 0 nats every component "
+            "overlaps; near log K each point belongs to one."
+        ),
+    )
     figure = z_prior_figure(
         rows,
         components=run.config["settings"]["components"],
@@ -159,7 +165,10 @@ def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
         "in its own way.",
     )
     live_plot(
-        metrics_figure(rows, run.id), key=f"{key}.accuracy", height=_SHORT, label="Accuracy over steps"
+        metrics_figure(rows, run.id),
+        key=f"{key}.accuracy",
+        height=_SHORT,
+        label="Accuracy over steps",
     )
 
 
@@ -167,14 +176,18 @@ def usage(run: Run, snapshot: Snapshot, key: str) -> None:
     """Share of the points in each component."""
     st.markdown("**Usage**", help="Share of the points that each component takes.")
     live_plot(
-        usage_figure(snapshot, run.id), key=f"{key}.usage", height=_SHORT, label="Usage of components"
+        usage_figure(snapshot, run.id),
+        key=f"{key}.usage",
+        height=_SHORT,
+        label="Usage of components",
     )
 
 
 def overlap(run: Run, snapshot: Snapshot, key: str) -> None:
     """Overlap of each pair of components."""
     st.markdown(
-        "**Overlap**", help="Bhattacharyya coefficient of each pair: 1 where two components coincide."
+        "**Overlap**",
+        help="Bhattacharyya coefficient of each pair: 1 where two components coincide.",
     )
     live_plot(
         overlap_figure(snapshot, run.id),
@@ -187,7 +200,9 @@ def overlap(run: Run, snapshot: Snapshot, key: str) -> None:
 def data_space(run: Run, snapshot: Snapshot, subsample: Subsample, key: str) -> None:
     """What the model makes of the data: density for points, samples for images."""
     if len(snapshot.density):
-        st.markdown("**Density in data space**", help="p(x) that the model has learned, over the data.")
+        st.markdown(
+            "**Density in data space**", help="p(x) that the model has learned, over the data."
+        )
         live_plot(
             density_figure(snapshot, subsample, run.id),
             key=f"{key}.density",

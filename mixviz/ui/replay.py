@@ -51,7 +51,7 @@ def _frame(runs: list[Run], steps: dict[str, list[int]], marks: list[int], colou
     for start in range(0, len(runs), 2):
         for column, run in zip(st.columns(2), runs[start : start + 2], strict=False):
             with column:
-                _side_by_side(run, _at(steps[run.id], step), colour_by)
+                _side_by_side(run, _at(steps[run.id], step), colour_by, few=len(runs) <= 2)
 
 
 def _choose_step(marks: list[int]) -> int:
@@ -70,7 +70,7 @@ def _choose_step(marks: list[int]) -> int:
         st.session_state[keys.STEP] = step
     if len(marks) == 1:
         return marks[0]
-    left, right = st.columns([1, 9], vertical_alignment="bottom")
+    left, right = st.columns([2, 9], vertical_alignment="bottom")
     with left:
         playing = bool(st.session_state.get(keys.PLAYING))
         # At the end, Play starts again.
@@ -113,7 +113,7 @@ def _extent(run: Run) -> panels.Extent:
     return found
 
 
-def _side_by_side(run: Run, step: int, colour_by: str) -> None:
+def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
     snapshot = panels.stored_snapshot(run.id, step)
     st.markdown(f"**{run.name}**")
     st.caption(f"step {step:,} · {snapshot.verdict}")
@@ -121,7 +121,8 @@ def _side_by_side(run: Run, step: int, colour_by: str) -> None:
     panels.latent(run, snapshot, subsample, colour_by, _extent(run), f"replay.{run.id}")
     history = History.of(run).until(step)
     panels.z_prior(run, history.terms, _events(run, step), f"replay.{run.id}")
-    panels.data_space(run, snapshot, subsample, f"replay.{run.id}")
+    if few or not len(snapshot.density):  # browsers hold few WebGL contexts
+        panels.data_space(run, snapshot, subsample, f"replay.{run.id}")
 
 
 def _all_panels(run: Run, step: int, colour_by: str) -> None:
@@ -151,9 +152,11 @@ def exports(runs: list[Run], colour_by: str) -> None:
     with st.expander("Export", icon=":material/download:"):
         one = runs[0]
         with st.container(horizontal=True):
-            html = st.button("Animation as HTML", icon=":material/html:", help=(
-                "All shown runs on one page that works without a network."
-            ))
+            html = st.button(
+                "Animation as HTML",
+                icon=":material/html:",
+                help=("All shown runs on one page that works without a network."),
+            )
             gif = st.button("Animation as GIF", icon=":material/gif_box:", help=one.name)
             st.download_button(
                 "Terms as CSV",
@@ -163,9 +166,13 @@ def exports(runs: list[Run], colour_by: str) -> None:
                 icon=":material/table:",
                 on_click="ignore",
             )
-            bundle = st.button("Run as a file", icon=":material/inventory_2:", help=(
-                "Everything: configuration, curves, snapshots, weights. Read it with mixviz import."
-            ))
+            bundle = st.button(
+                "Run as a file",
+                icon=":material/inventory_2:",
+                help=(
+                    "Everything: configuration, curves, snapshots, weights. Read it with mixviz import."
+                ),
+            )
         if html:
             _offer(_html(runs, colour_by), "animation.html", "text/html")
         if gif:
@@ -196,12 +203,16 @@ def _html(runs: list[Run], colour_by: str) -> bytes:
 
 def _gif(run: Run, colour_by: str) -> bytes:
     bar = st.progress(0.0, "Drawing frames …")
+
+    def show(share: float) -> None:
+        bar.progress(min(share, 1.0), "Drawing frames …")
+
     snapshots = [store().snapshot(run.id, step) for step in store().snapshot_steps(run.id)]
     content = animation_gif(
         snapshots,
         store().subsample(run.id),
         colour_by=colour_by,
-        progress=lambda share: bar.progress(min(share, 1.0), "Drawing frames …"),
+        progress=show,
     )
     bar.empty()
     return content

@@ -70,7 +70,7 @@ def pick_run() -> None:
     show_in_link(keys.RUN, st.session_state[keys.RUN])
 
 
-def linked(key: str, asked: str | list[str] | None) -> None:
+def linked(key: str, asked: str | int | list[str] | None) -> None:
     """Take a widget's first value from the link.
 
     Widgets that are bound to the link by Streamlit put their formatted options there; a link should

@@ -16,6 +16,8 @@ from mixviz.runs.bundle import import_shipped
 if TYPE_CHECKING:
     from mixviz.training.jobs import Jobs
 
+ICON = str(Path(__file__).with_name("icon.svg"))
+
 
 @st.cache_resource(show_spinner="Unpacking the shipped runs …")
 def store() -> RunStore:

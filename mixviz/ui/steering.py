@@ -1,6 +1,5 @@
 """Buttons and sliders that steer a run, through the store, wherever it trains."""
 
-import math
 from typing import Any
 
 import streamlit as st
@@ -10,7 +9,13 @@ from mixviz.errors import MixvizError
 from mixviz.models import model_class
 from mixviz.runs import Event, Run, Status
 from mixviz.ui import keys
-from mixviz.ui.config_form import bounds, help_text, is_logarithmic
+from mixviz.ui.config_form import (
+    as_number,
+    bounds,
+    help_text,
+    is_logarithmic,
+    logarithmic_steps,
+)
 from mixviz.ui.services import jobs, store
 
 
@@ -20,7 +25,9 @@ def buttons(run: Run) -> None:
         if run.status is Status.RUNNING:
             _button("Pause", "pause", store().send, run.id, "pause", shortcut="P")
         if run.status is Status.PAUSED:
-            _button("Resume", "play_arrow", store().send, run.id, "resume", shortcut="P", type="primary")
+            _button(
+                "Resume", "play_arrow", store().send, run.id, "resume", shortcut="P", type="primary"
+            )
         elif run.status.resumable and run.step < run.total_steps:
             _button("Resume", "play_arrow", resume, run.id, shortcut="P", type="primary")
         if run.status in (Status.RUNNING, Status.PAUSED):
@@ -56,7 +63,13 @@ def sliders(run: Run, events: list[Event]) -> None:
         return
     for column, name in zip(st.columns(max(2, len(fields))), fields, strict=False):
         with column:
-            _slider(run, name, config.model_fields[name], _current(run, name, events), help_text(config, name))
+            _slider(
+                run,
+                name,
+                config.model_fields[name],
+                _current(run, name, events),
+                help_text(config, name),
+            )
 
 
 def _current(run: Run, name: str, events: list[Event]) -> float:
@@ -68,8 +81,6 @@ def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) ->
     key = f"{keys.LIVE}{run.id}.{name}"
     shown = f"{key}.shown"
     title = field.title or name
-    logarithmic = is_logarithmic(field)
-    options = _steps(field, current) if logarithmic else None
     if st.session_state.get(shown) != current:
         # Changed from another tab or a terminal, or shown for the first time.
         st.session_state[shown] = st.session_state[key] = current
@@ -80,18 +91,12 @@ def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) ->
         "args": (run.id, name, key, shown),
         "disabled": not run.status.live,
     }
-    if options:
-        st.select_slider(title, options, format_func=lambda value: f"{value:.2g}", **common)
+    if is_logarithmic(field):
+        options = logarithmic_steps(field, current)
+        st.select_slider(title, options, format_func=as_number, **common)
     else:
         low, high = bounds(field)
         st.slider(title, float(low or 0), float(high or 1), step=0.05, **common)
-
-
-def _steps(field: FieldInfo, current: float) -> list[float]:
-    high = bounds(field)[1] or 1.0
-    decades = range(math.floor(math.log10(high)) - 5, math.ceil(math.log10(high)) + 1)
-    values = {digit * 10.0**decade for decade in decades for digit in (1, 2, 5)} | {current}
-    return sorted(round(v, 12) for v in values if v <= high * (1 + 1e-9)) 
 
 
 def _send(run: str, name: str, key: str, shown: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from mixviz.figures.contours import ellipses, extent_of
 from mixviz.figures.latent import latent_figure
-from mixviz.figures.palette import COLOURS, RGB, colour
+from mixviz.figures.palette import COLOURS, NEUTRAL, colour
 
 
 def traces(spec):
@@ -33,19 +33,34 @@ def test_contour_of_a_flat_gaussian_is_a_segment():
     assert np.isclose(outline[:, 0].max(), 4)
 
 
-def test_points_keep_the_order_of_the_subsample(snapshot, subsample, unpacked):
-    points = draw(snapshot, subsample)["data"][0]
-    assert points["uid"] == "points" and points["hoverinfo"] == "skip"
-    np.testing.assert_array_equal(unpacked(points["x"]), snapshot.points[:, 0])
-    np.testing.assert_array_equal(unpacked(points["marker"]["color"]), snapshot.assignments)
+def test_each_component_has_its_points_in_its_colour(snapshot, subsample, unpacked):
+    found = traces(draw(snapshot, subsample))
+    for k in range(len(snapshot.means)):
+        points = found[f"points-{k}"]
+        assert points["marker"]["color"] == colour(k) and points["hoverinfo"] == "skip"
+        mine = snapshot.points[snapshot.assignments == k]
+        np.testing.assert_array_equal(unpacked(points["x"]), mine[:, 0])
+        np.testing.assert_array_equal(unpacked(points["y"]), mine[:, 1])
 
 
-def test_colour_scale_gives_each_code_its_colour(snapshot, subsample):
-    axis = draw(snapshot, subsample)["layout"]["coloraxis"]
-    for code in range(len(RGB)):
-        place = (code - axis["cmin"]) / (axis["cmax"] - axis["cmin"])
-        name = next(name for edge, name in axis["colorscale"][1::2] if place < edge)
-        assert name == "#{:02x}{:02x}{:02x}".format(*RGB[code])
+@pytest.mark.parametrize("colour_by", ["component", "label", "confidence"])
+def test_every_point_is_drawn_once(snapshot, subsample, unpacked, colour_by):
+    found = traces(draw(snapshot, subsample, colour_by))
+    drawn = [unpacked(t["x"]) for uid, t in found.items() if uid.startswith("points-")]
+    np.testing.assert_array_equal(np.sort(np.concatenate(drawn)), np.sort(snapshot.points[:, 0]))
+
+
+def test_the_traces_do_not_depend_on_the_assignments(snapshot, subsample):
+    emptied = dataclasses.replace(snapshot, assignments=np.zeros_like(snapshot.assignments))
+    assert list(traces(draw(emptied, subsample)))[:4] == list(traces(draw(snapshot, subsample)))[:4]
+
+
+def test_confident_points_are_brighter(snapshot, subsample, unpacked):
+    found = traces(draw(snapshot, subsample, "confidence"))
+    sure = snapshot.points[snapshot.confidences >= 0.875][:, 0]
+    np.testing.assert_array_equal(unpacked(found["points-7"]["x"]), sure)
+    assert found["points-7"]["marker"]["color"] != found["points-0"]["marker"]["color"]
+    assert found["scale"]["marker"]["showscale"]
 
 
 def test_each_component_has_one_contour_and_its_number(snapshot, subsample, unpacked):
@@ -72,15 +87,18 @@ def test_many_components_share_the_traces_of_their_colour(subsample, make_snapsh
 
 def test_labels_colour_the_points_and_their_names_are_escaped(snapshot, subsample, unpacked):
     found = traces(draw(snapshot, subsample, "label"))
-    np.testing.assert_array_equal(unpacked(found["points"]["marker"]["color"]), subsample.labels)
+    ones = snapshot.points[subsample.labels == 1][:, 0]
+    np.testing.assert_array_equal(unpacked(found["points-1"]["x"]), ones)
     assert found["label-1"]["name"] == "&lt;b&gt;one&lt;/b&gt;"
-    assert found["label-2"]["marker"]["color"] == colour(2)
+    assert found["label-2"]["marker"]["color"] == colour(2) == found["points-2"]["marker"]["color"]
 
 
 def test_without_labels_points_are_neutral(snapshot, subsample, unpacked):
     bare = dataclasses.replace(subsample, labels=np.empty(0, np.int64), label_names=())
-    codes = unpacked(draw(snapshot, bare, "label")["data"][0]["marker"]["color"])
-    assert (codes == 50).all() and len(codes) == len(snapshot.points)
+    points = draw(snapshot, bare, "label")["data"][0]
+    assert points["marker"]["color"] == NEUTRAL and len(unpacked(points["x"])) == len(
+        snapshot.points
+    )
 
 
 def test_unknown_colouring_is_refused(snapshot, subsample):

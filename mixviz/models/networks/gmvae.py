@@ -45,7 +45,9 @@ def _mlp(sizes: Sequence[int], normalise: bool) -> list[nn.Module]:
     return layers
 
 
-def _dense(units: tuple[int, ...], normalise: bool, components: int, latent: int, style: int) -> Architecture:
+def _dense(
+    units: tuple[int, ...], normalise: bool, components: int, latent: int, style: int
+) -> Architecture:
     def trunk(shape: Shape) -> tuple[nn.Module, int]:
         layers = _mlp((math.prod(shape), *units), normalise)
         return nn.Sequential(nn.Flatten(), *layers), units[-1]
@@ -102,7 +104,9 @@ def _convolutional(layers: tuple[_Layer, ...], side: int) -> Architecture:
         outputs = [layer.channels for layer in layers[-2::-1]]
         for layer, channels in zip(layers[::-1], outputs, strict=False):
             modules += [
-                nn.ConvTranspose2d(layer.channels, channels, layer.kernel, layer.stride, layer.padding),
+                nn.ConvTranspose2d(
+                    layer.channels, channels, layer.kernel, layer.stride, layer.padding
+                ),
                 nn.BatchNorm2d(channels),
                 nn.ReLU(),
             ]
@@ -120,9 +124,7 @@ def _convolutional(layers: tuple[_Layer, ...], side: int) -> Architecture:
 
 POINTS = _dense((120, 120), normalise=False, components=120, latent=2, style=2)
 SMALL = _dense((256, 256), normalise=True, components=128, latent=10, style=5)
-CONV28 = _convolutional(
-    (_Layer(16, 6, 1, 0), _Layer(32, 6, 1, 0), _Layer(64, 4, 2, 1)), side=28
-)
+CONV28 = _convolutional((_Layer(16, 6, 1, 0), _Layer(32, 6, 1, 0), _Layer(64, 4, 2, 1)), side=28)
 CONV32 = _convolutional(
     # Printed as 246 in table A.1; the authors' code has 256.
     (_Layer(64, 4, 2, 1), _Layer(128, 4, 2, 1), _Layer(246, 4, 2, 1)),

@@ -1,0 +1,35 @@
+"""Tests of the estimate of an epoch's seconds: positive, and without a trace."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from mixviz.models import MODELS
+from mixviz.training.estimate import seconds_per_epoch
+from tests.training.conftest import short_plan
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"), [*((model, "arcs") for model in MODELS), ("gmvae-v2", "digits")]
+)
+def test_estimate_is_positive_and_leaves_no_trace(model, dataset, monkeypatch, tmp_path):
+    monkeypatch.setenv("MIXVIZ_HOME", str(tmp_path / "home"))
+    plan = short_plan(model, dataset, threads=2)
+    stored = plan.as_json()
+    torch.set_num_threads(1)
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    seconds = seconds_per_epoch(plan)
+    assert 0 < seconds < 60
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1:] == (random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002
+    assert torch.get_num_threads() == 1
+    assert plan.as_json() == stored
+    assert not (tmp_path / "home").exists()
+
+
+def test_estimate_counts_the_steps_of_an_epoch():
+    few = min(seconds_per_epoch(short_plan(batch_size=10_000)) for _ in range(3))
+    many = min(seconds_per_epoch(short_plan(batch_size=20)) for _ in range(3))
+    assert many > 3 * few

@@ -1,0 +1,172 @@
+"""Tests that a run which was stopped or killed ends in the bits of one that was not."""
+
+import random
+
+import pytest
+
+from mixviz.models import MODELS
+from mixviz.runs import Event, Status
+from mixviz.training import trainer
+from mixviz.training.trainer import Trainer
+from tests.training.conftest import (
+    Killed,
+    assert_same_training,
+    at_call,
+    begin,
+    bits,
+    finish,
+    kill,
+    raising,
+)
+
+CASES = {
+    **{name: {"model": name} for name in MODELS},
+    "two samples": {"model": "gmvae-v2", "samples": 2},
+    "batch normalisation": {"model": "gmvae-v2", "dataset": "digits", "batch_size": 300},
+    "head and batch normalisation": {"model": "gmvae-v1", "dataset": "digits", "batch_size": 400},
+    "free nats": {"model": "gmvae-v2", "z_prior_floor": 1.0, "component_spread": 1.0},
+}
+
+
+def commands_at(store, run, commands):
+    """Return a progress function that sends `commands`, by step, when their step is reached."""
+    waiting = dict(commands)
+
+    def progress(step, total, terms):
+        for due in [s for s in waiting if s <= step]:
+            store.send(run, *waiting.pop(due))
+
+    return progress
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stopped_twice_and_resumed_gives_the_same_bits(store, eager, case):
+    full_batch = MODELS[CASES[case]["model"]].full_batch
+    values = CASES[case] | ({"epochs": 8} if full_batch else {})
+    undisturbed = finish(store, begin(store, **values))
+    steps = store.get(undisturbed).step
+    assert steps > 2
+    seed = random.randrange(10**6)
+    stops = sorted(random.Random(seed).sample(range(1, steps), 2))
+    print(f"random seed {seed}: stopped at {stops}")
+
+    run = begin(store, **values)
+    for step in stops:
+        stopped = Trainer(store, run, commands_at(store, run, {step: ("stop",)})).train()
+        assert (stopped, store.get(run).step) == (Status.STOPPED, step)
+        assert bits(store, run) != bits(store, undisturbed)
+    finish(store, run)
+    assert_same_training(store, run, undisturbed)
+    assert [step for step, _, _ in store.terms(run)] == list(range(1, steps + 1))
+    for score in ("terms", "accuracy", "nmi", "effective_components"):
+        assert store.get(run).result[score] == store.get(undisturbed).result[score]
+
+
+def test_more_epochs_go_on_where_the_run_ended(store):
+    whole = finish(store, begin(store, epochs=3))
+    run = finish(store, begin(store, epochs=2))
+    config = store.get(run).config
+    config["run"]["epochs"] = 3
+    store.update(run, config=config)
+    assert_same_training(store, finish(store, run), whole)
+
+
+def test_rows_are_means_of_their_steps_and_survive_a_stop(store, eager, monkeypatch):
+    every = store.terms(finish(store, begin(store)))
+    monkeypatch.setattr(trainer, "ROWS", 5)
+    run = begin(store)
+    assert Trainer(store, run, commands_at(store, run, {12: ("stop",)})).train() == "stopped"
+    rows = store.terms(finish(store, run))
+    assert [step for step, _, _ in rows] == [6, 12, 18, 24, 30]
+    for step, _, terms in rows:
+        for name, value in terms.items():
+            mean = sum(row[name] for s, _, row in every if step - 6 < s <= step) / 6
+            assert value == pytest.approx(mean, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("commands", [{}, {11: ("checkpoint",)}])
+def test_killed_run_goes_back_to_its_checkpoint(store, eager, monkeypatch, commands):
+    undisturbed = finish(store, begin(store))
+    run = begin(store)
+    with monkeypatch.context() as patch:
+        at_call(patch, "gmvae-v2", 18, raising(Killed()))
+        kill(store, run, commands_at(store, run, commands))
+    assert store.get(run).step == 17
+    assert_same_training(store, finish(store, run), undisturbed)
+
+
+def test_no_row_is_lost_between_a_checkpoint_and_the_next_heartbeat(store, monkeypatch):
+    undisturbed = finish(store, begin(store))
+    monkeypatch.setattr(trainer, "POLL", 1e9)
+    run = begin(store, checkpoint_seconds=1e-6)
+    with monkeypatch.context() as patch:
+        at_call(patch, "gmvae-v2", 18, raising(Killed()))
+        kill(store, run)
+    finish(store, run)
+    assert store.terms(run) == store.terms(undisturbed)
+
+
+def test_live_change_after_the_last_checkpoint_is_made_again(store, eager, monkeypatch):
+    changes = {
+        6: ("set", "z_prior_floor", 0.5),
+        9: ("checkpoint",),
+        13: ("set", "z_prior_floor", 1.5),
+        15: ("set", "learning_rate", 0.01),
+    }
+    plain = finish(store, begin(store))
+    undisturbed = begin(store)
+    finish(store, undisturbed, commands_at(store, undisturbed, changes))
+    assert bits(store, undisturbed) != bits(store, plain)
+
+    run = begin(store)
+    with monkeypatch.context() as patch:
+        at_call(patch, "gmvae-v2", 21, raising(Killed()))
+        kill(store, run, commands_at(store, run, changes))
+    finish(store, run)
+    assert_same_training(store, run, undisturbed)
+    assert store.events(run) == [
+        Event(6, "z_prior_floor", 0.5, 0.0),
+        Event(13, "z_prior_floor", 1.5, 0.5),
+        Event(15, "learning_rate", 0.01, 0.001),
+    ]
+
+
+def test_live_change_before_the_last_checkpoint_holds_after_a_kill(store, eager, monkeypatch):
+    changes = {5: ("set", "learning_rate", 0.01), 9: ("checkpoint",)}
+    undisturbed = begin(store)
+    finish(store, undisturbed, commands_at(store, undisturbed, changes))
+    run = begin(store)
+    with monkeypatch.context() as patch:
+        at_call(patch, "gmvae-v2", 14, raising(Killed()))
+        kill(store, run, commands_at(store, run, changes))
+    assert_same_training(store, finish(store, run), undisturbed)
+
+
+def test_change_out_of_bounds_is_refused_and_changes_nothing(store, eager):
+    plain = finish(store, begin(store))
+    run = begin(store)
+    finish(store, run, commands_at(store, run, {5: ("set", "z_prior_floor", 9.0)}))
+    assert_same_training(store, run, plain)
+    assert store.events(run) == []
+    assert store.open_commands(run) == []
+
+
+def test_steps_until_convergence_are_all_in_the_curve(store):
+    every = finish(store, begin(store, "k-means", epochs=500))
+    few = finish(store, begin(store, "k-means", epochs=10_000))
+    steps = store.get(every).step
+    assert 3 < steps < 500
+    assert [step for step, _, _ in store.terms(every)] == list(range(1, steps + 1))
+    assert store.get(few).step == steps
+    assert store.terms(few)[-1][0] == steps
+
+
+@pytest.mark.parametrize(("always", "case"), [(True, "gmvae-v2"), (True, "batch normalisation")])
+def test_snapshots_do_not_change_training(store, monkeypatch, always, case):
+    runs = []
+    for due in (always, not always):
+        monkeypatch.setattr(trainer.SnapshotClock, "due", lambda *_, due=due: due)
+        runs.append(finish(store, begin(store, **CASES[case])))
+    counts = [len(store.snapshot_steps(run)) for run in runs]
+    assert counts == [store.get(runs[0]).step + 1, 2]
+    assert_same_training(store, *runs)
