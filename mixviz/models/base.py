@@ -50,7 +50,6 @@ class MixtureModel(nn.Module, ABC):
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
         """Start from the data where the model needs it, before the first step."""
 
-    @property
     def converged(self) -> bool:
         """Whether further steps change nothing."""
         return False

@@ -34,7 +34,6 @@ class ClassicalModel(MixtureModel):
         self.register_buffer("weights", torch.full((count,), 1 / count, dtype=torch.float64))
         self.register_buffer("done", torch.zeros((), dtype=torch.bool))
 
-    @property
     def converged(self) -> bool:
         """Whether the last iteration changed nothing that matters."""
         return bool(self.done)

@@ -142,7 +142,7 @@ class Trainer:
 
     def _loop(self) -> Status:
         replayed = [event for event in self.store.events(self.run) if event.step >= self.step]
-        while self.step < self.total and not self.model.converged:
+        while self.step < self.total and not self.model.converged():
             order = self._order(self.step // self.steps_per_epoch)
             for batch in order[self.step % self.steps_per_epoch :]:
                 while replayed and replayed[0].step <= self.step:
@@ -152,13 +152,13 @@ class Trainer:
                 with self.fabric.autocast():
                     self._pending.append(self.model.training_step(self.x[batch], self.noise))
                 self.step += 1
-                last = self.step == self.total or self.model.converged
+                last = self.step == self.total or self.model.converged()
                 if self.step % self.steps_per_row and not last:
                     continue
                 self._flush()
                 if self._tick():
                     return Status.STOPPED
-                if self.model.converged:
+                if self.model.converged():
                     break
         return self._finish()
 

@@ -26,7 +26,7 @@ def points(arcs):
 def converge(model, x, generator):
     """Step until the model says that it has converged; return the terms of every step."""
     history = []
-    while not model.converged:
+    while not model.converged():
         assert len(history) < STEPS, "it must converge"
         history.append({name: float(v) for name, v in model.training_step(x, generator).items()})
     return history
