@@ -27,10 +27,8 @@ check: $(DEV_READY) ## Lint, formatting, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV_READY) ## Measure again the speed and accuracy that are claimed
-	@for script in benchmarks/[!_]*.py; do \
-		echo "$$script"; $(BIN)/python "$$script" || exit 1; \
-	done
+bench: $(DEV_READY) ## Measure speed again: training, frames, pages
+	$(BIN)/python benchmarks/bench.py
 
 clean: ## Remove caches and builds; runs and .venv stay
 	rm -rf build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

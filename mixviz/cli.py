@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -26,10 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.rest = rest
     try:
         status: int = options.command(options)
+        sys.stdout.flush()
     except MixvizError as error:
         print(f"mixviz: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
+        # Python flushes stdout once more at its end, into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
 

@@ -51,6 +51,11 @@ class RunConfig(Settings):
         ge=10,
         le=10_000,
     )
+    dense_snapshots: bool = setting(
+        False,
+        "Dense snapshots",
+        "Takes as many snapshots as if the run were watched, for a smoother replay.",
+    )
     snapshot_count: int = setting(
         300, "Snapshots kept", "The most that are kept for replay.", ge=10, le=1000
     )

@@ -15,7 +15,7 @@ class SnapshotClock:
     SHARE_WATCHED = 0.15
     INTERVAL = 1.0  # seconds between snapshots at the least
     INTERVAL_WATCHED = 0.27
-    ALLOWANCE = 0.3  # seconds that the first snapshots may take beyond their share
+    ALLOWANCE = 0.15  # seconds that the first snapshots may take beyond their share
     ALLOWANCE_WATCHED = 2.0
 
     def __init__(self) -> None:

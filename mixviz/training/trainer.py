@@ -198,7 +198,8 @@ class Trainer:
             if self._obey(self.store.open_commands(self.run)):
                 return True
             self._watched = self.store.get(self.run).is_watched
-        if self.clock.due(self.step, self.seconds, self._watched):
+        watched = self._watched or self.config.dense_snapshots
+        if self.clock.due(self.step, self.seconds, watched):
             self._snapshot()
         if time.perf_counter() - self._checkpointed >= self.config.checkpoint_seconds:
             self._checkpoint()

@@ -55,6 +55,8 @@ def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
     if typing.get_origin(annotation) is typing.Literal:
         options = list(typing.get_args(annotation))
         return st.selectbox(label, options, options.index(value), key=key, help=help)
+    if annotation is bool:
+        return st.checkbox(label, value, key=key, help=help)
     inner: Any = annotation
     if typing.get_origin(annotation) is types.UnionType:
         inner = next(a for a in typing.get_args(annotation) if a is not type(None))

@@ -28,7 +28,7 @@ def buttons(run: Run) -> None:
             _button(
                 "Resume", "play_arrow", store().send, run.id, "resume", shortcut="P", type="primary"
             )
-        elif run.status.resumable and run.step < run.total_steps:
+        elif run.status.resumable and run.status is not Status.FINISHED:
             _button("Resume", "play_arrow", resume, run.id, shortcut="P", type="primary")
         if run.status in (Status.RUNNING, Status.PAUSED):
             _button("Stop", "stop", store().send, run.id, "stop")

@@ -14,6 +14,7 @@ from safetensors import safe_open
 import mixviz
 from mixviz.errors import MixvizError
 from mixviz.models import build, create, model_class
+from mixviz.runs import RunStore
 from mixviz.training import checkpoints
 from mixviz.training.saved import evaluate_run, load_run
 from tests.training.conftest import begin, finish
@@ -40,19 +41,24 @@ def folder(tmp_path):
     return tmp_path / "run" / "checkpoint"
 
 
-@pytest.fixture
-def saved(folder):
-    """Folder with the checkpoint of a model after three steps."""
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """Folder with the checkpoint of a model after three steps; tests take copies."""
+    folder = tmp_path_factory.mktemp("original") / "checkpoint"
     model, stream, _ = stepped()
     checkpoints.save_checkpoint(folder, model, stream, {"step": 3, "seconds": 1.5, "live": {}})
     return folder
 
 
+@pytest.fixture
+def saved(original, folder):
+    """Copy of the checkpoint of a model after three steps."""
+    return shutil.copytree(original, folder)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A store and a finished run; tests must not change it."""
-    from mixviz.runs import RunStore
-
     store = RunStore(tmp_path_factory.mktemp("home"))
     return store, finish(store, begin(store, epochs=1))
 

@@ -32,7 +32,9 @@ def assert_readable(store, run):
     result = evaluate_run(store, run)
     json.dumps(result, allow_nan=False)
     for step in store.snapshot_steps(run):
-        assert np.isfinite(store.snapshot(run, step).points).all()
+        snapshot = store.snapshot(run, step)
+        for values in (snapshot.points, snapshot.samples, snapshot.reconstructions):
+            assert np.isfinite(values).all()
 
 
 def test_far_too_large_a_learning_rate_diverges(store):
@@ -68,10 +70,14 @@ def test_term_that_is_not_finite_ends_the_run(store, monkeypatch, value, number)
 
 # After step 5 a snapshot is due, after 7 nothing is, and 30 is the last step.
 @pytest.mark.parametrize("number", [5, 7, 30])
-@pytest.mark.parametrize("factor", [math.nan, math.inf])
-def test_gradient_that_is_not_finite_ends_the_run(store, monkeypatch, number, factor):
+@pytest.mark.parametrize(
+    ("layer", "factor"),
+    [("streams", math.nan), ("streams", math.inf), ("decoder.4", math.nan)],
+)
+def test_gradient_that_is_not_finite_ends_the_run(store, monkeypatch, number, layer, factor):
     def poison(model, step):
-        hook = model.streams.weight.register_hook(lambda gradient: gradient * factor)
+        weight = model.get_submodule(layer).weight
+        hook = weight.register_hook(lambda gradient: gradient * factor)
         terms = step()
         hook.remove()
         assert all(value.isfinite() for value in terms.values())

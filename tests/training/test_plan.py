@@ -36,7 +36,9 @@ def test_every_preset_makes_a_valid_plan(name):
 def test_given_values_win_over_the_preset_and_the_preset_over_defaults():
     found = plan(preset_name="v2-digits", values={"components": "7", "seed": 3}, dataset="arcs")
     assert (found.settings.components, found.run.seed, found.dataset) == (7, 3, "arcs")
-    assert (found.settings.z_prior_floor, found.run.epochs) == (2.0, 60)
+    chosen = presets()["v2-digits"][1].settings
+    assert found.settings.z_prior_floor == chosen["z_prior_floor"] > plan().settings.z_prior_floor
+    assert found.run.epochs == chosen["epochs"] != RunConfig().epochs
     assert found.run.checkpoint_seconds == RunConfig().checkpoint_seconds
 
 

@@ -1,0 +1,188 @@
+"""Speed of training and of the pages, as ratios to a bare loop and in frames a second.
+
+    python benchmarks/bench.py
+
+Prints a table and writes `bench.json` beside this file. MNIST is measured where it is at hand. Ratios
+pair runs that follow each other, so that they hold when the machine's speed drifts. Nothing else
+should run meanwhile.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from mixviz.data import source  # noqa: E402
+from mixviz.runs import RunStore  # noqa: E402
+from tests.browser.driver import (  # noqa: E402
+    COUNT_REMOUNTS,
+    Server,
+    await_plot,
+    chromium,
+    frames,
+)
+
+RESULTS = Path(__file__).with_suffix(".json")
+PAIRS = 5
+WATCHED_SECONDS = 8.0
+SETTINGS = {
+    "arcs": {"components": 10, "z_prior_floor": 1.5, "epochs": 60, "batch_size": 200},
+    "mnist": {"components": 10, "epochs": 1, "batch_size": 128},
+}
+
+BARE = """
+import json, sys, time, torch
+from mixviz.data import load
+from mixviz.training.config import plan
+from mixviz.models import create
+dataset, values = sys.argv[1], json.loads(sys.argv[2])
+chosen = plan(dataset=dataset, values=values)
+torch.set_num_threads(1 if dataset == "arcs" else torch.get_num_threads())
+x = torch.from_numpy(load(dataset).x)
+generator = torch.Generator().manual_seed(0)
+model = create(chosen.model, chosen.settings, tuple(x.shape[1:]), generator)
+optimizer = torch.optim.Adam(model.parameters(), lr=chosen.settings.learning_rate, fused=True)
+size = chosen.run.batch_size
+began = time.perf_counter()
+for epoch in range(chosen.run.epochs):
+    order = torch.randperm(len(x), generator=generator)
+    for start in range(0, len(x) - size + 1, size):
+        objective, _ = model.objective(x[order[start : start + size]], generator)
+        optimizer.zero_grad(set_to_none=True)
+        (-objective).backward()
+        optimizer.step()
+seconds = time.perf_counter() - began
+print(json.dumps(chosen.run.epochs * (len(x) // size) * size / seconds))
+"""
+
+
+def bare_loop(dataset: str) -> float:
+    """Samples a second of the shortest loop with the same network and optimiser."""
+    printed = subprocess.run(
+        [sys.executable, "-c", BARE, dataset, json.dumps(SETTINGS[dataset])],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    return float(printed.stdout)
+
+
+def headless(dataset: str) -> float:
+    """Samples a second of `mixviz train`, with its curves, snapshots and checkpoints."""
+    options = [f"--set={name}={value}" for name, value in SETTINGS[dataset].items()]
+    with tempfile.TemporaryDirectory() as home:
+        printed = subprocess.run(
+            [sys.executable, "-m", "mixviz", "train", "--dataset", dataset, *options, "--json"],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "MIXVIZ_HOME": home},
+        )
+    return float(json.loads(printed.stdout)["samples_per_second"])
+
+
+def compare(dataset: str, pairs: int) -> dict[str, float]:
+    """Run both in turn and return the median of the ratios pair by pair."""
+    runs = [(bare_loop(dataset), headless(dataset)) for _ in range(pairs)]
+    return {
+        "bare_samples_per_second": statistics.median(bare for bare, _ in runs),
+        "headless_samples_per_second": statistics.median(trained for _, trained in runs),
+        "ratio": statistics.median(trained / bare for bare, trained in runs),
+        "ratio_min": min(trained / bare for bare, trained in runs),
+        "ratio_max": max(trained / bare for bare, trained in runs),
+    }
+
+
+def watched() -> dict[str, float]:
+    """Watch arcs with 10,000 points and K=10 in a browser; speed, frames and remounts."""
+    from mixviz.training.config import plan
+    from mixviz.training.trainer import create_run
+
+    chosen = plan(dataset="arcs", values={**SETTINGS["arcs"], "epochs": 2000})
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        server = Server(Path(folder))
+        server.start()
+        try:
+            store = RunStore(Path(folder))
+            run = create_run(store, chosen)
+            store.update(run, status="stopped")
+            page = browser.new_page(viewport={"width": 1400, "height": 1000})
+            page.goto(f"{server.url}/train?run={run}")
+            page.get_by_role("button", name="Resume").click()
+            await_plot(page)
+            time.sleep(3)  # the dense first snapshots are over
+            page.evaluate(COUNT_REMOUNTS)
+            first, first_step, began = frames(page), store.get(run).step, time.perf_counter()
+            time.sleep(WATCHED_SECONDS)
+            seconds = time.perf_counter() - began
+            drawn, steps = frames(page) - first, store.get(run).step - first_step
+            remounts = page.evaluate("window.remounts")
+            store.send(run, "stop")
+        finally:
+            server.kill()
+    return {
+        "samples_per_second": steps * SETTINGS["arcs"]["batch_size"] / seconds,
+        "frames_per_second": drawn / seconds,
+        "remounts": remounts,
+    }
+
+
+def pages() -> dict[str, float]:
+    """Seconds from a click on a link to the first picture, on a server that runs."""
+    found: dict[str, list[float]] = {"home": [], "replay": []}
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        server = Server(Path(folder))
+        server.start()
+        try:
+            browser.new_page().goto(server.url)
+            time.sleep(12)  # shipped runs are unpacked, PyTorch is imported
+            run = next(run.id for run in RunStore(Path(folder)).runs() if run.shipped)
+            for _ in range(PAIRS):
+                page = browser.new_page()
+                began = time.perf_counter()
+                page.goto(server.url)
+                page.wait_for_selector("[data-testid=stImage] img")
+                found["home"].append(time.perf_counter() - began)
+                began = time.perf_counter()
+                page.goto(f"{server.url}/replay?run={run}")
+                await_plot(page)
+                found["replay"].append(time.perf_counter() - began)
+                page.close()
+        finally:
+            server.kill()
+    return {f"{name}_seconds": statistics.median(times) for name, times in found.items()}
+
+
+def main() -> None:
+    """Measure everything, print the table and write it."""
+    results = {"arcs": compare("arcs", PAIRS)}
+    if source("mnist").missing:
+        print("MNIST is left out:", source("mnist").missing)
+    else:
+        results["mnist"] = compare("mnist", 2)
+    watching = []
+    for _ in range(3):
+        alone, seen = headless("arcs"), watched()
+        watching.append({**seen, "ratio_to_headless": seen["samples_per_second"] / alone})
+    results["watched"] = {
+        name: statistics.median(each[name] for each in watching) for name in watching[0]
+    }
+    results["watched"]["remounts"] = max(each["remounts"] for each in watching)
+    results["pages"] = pages()
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    for group, figures in results.items():
+        for name, value in figures.items():
+            print(f"{group:<8} {name:<28} {value:>10,.2f}")
+
+
+if __name__ == "__main__":
+    main()
