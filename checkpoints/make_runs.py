@@ -50,7 +50,9 @@ def main() -> None:
             result = json.loads(trained)
             bundle = HERE / f"{name}.mixviz"
             mixviz(home, "export", result["run"], str(bundle))
-        print(f"{bundle.name}: {bundle.stat().st_size / 1e6:.1f} MB, {result['verdict']}", flush=True)
+        print(
+            f"{bundle.name}: {bundle.stat().st_size / 1e6:.1f} MB, {result['verdict']}", flush=True
+        )
 
 
 if __name__ == "__main__":

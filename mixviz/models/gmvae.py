@@ -250,7 +250,7 @@ class GMVAE(GradientModel):
         noise = torch.randn((len(c), self.latent_size), generator=generator, device=c.device)
         return self.decode(mixture.means[c] + noise * mixture.variances[c].sqrt())
 
-    def log_density(self, x: Tensor, generator: torch.Generator, draws: int = 640) -> Tensor | None:
+    def log_density(self, x: Tensor, generator: torch.Generator, draws: int = 500) -> Tensor | None:
         """Estimate log p(x) for a Gaussian likelihood by averaging p(x|z) over ancestral samples.
 
         Every component gives the same number of draws, `draws` in all, at w from its prior. None

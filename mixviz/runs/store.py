@@ -256,6 +256,17 @@ class RunStore:
         columns = ", ".join(f"{name} = ?" for name in plain)
         self._db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*plain.values(), run))
 
+    def queue(self, run: str) -> None:
+        """Mark a run as about to be trained on behalf of this process."""
+        self.update(
+            run,
+            status=Status.QUEUED,
+            message="",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            heartbeat=time.time(),
+        )
+
     def claim(self, run: str, owner: str) -> None:
         """Make this process the run's only writer.
 

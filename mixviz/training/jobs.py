@@ -1,6 +1,8 @@
-"""Background jobs: runs that train in threads of this process."""
+"""Background jobs: a thread for each run that this process trains."""
 
+import contextlib
 import threading
+from collections.abc import Callable
 
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore
@@ -9,11 +11,19 @@ from mixviz.training.trainer import Trainer, create_run
 
 
 class Jobs:
-    """The threads that train, by run; one registry for a whole process."""
+    """The threads that train, by run; one registry for a whole process.
 
-    def __init__(self, store: RunStore):
-        """Manage runs of one store."""
+    Parameters
+    ----------
+    store
+        Where the runs are.
+    train
+        Trains a run to its end, by id, in whichever process; by default in the thread itself.
+    """
+
+    def __init__(self, store: RunStore, train: Callable[[str], object] | None = None):
         self.store = store
+        self._train = train or (lambda run: Trainer(store, run).train())
         self._threads: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
 
@@ -32,19 +42,17 @@ class Jobs:
                 return
             if self.alive(run):
                 return
-            trainer = Trainer(self.store, run)
+            self.store.queue(run)
             thread = threading.Thread(
-                target=self._train, args=(trainer,), name=f"run {run}", daemon=True
+                target=self._work, args=(run,), name=f"run {run}", daemon=True
             )
             self._threads[run] = thread
             thread.start()
 
-    def _train(self, trainer: Trainer) -> None:
-        try:
-            trainer.train()
-        except MixvizError:
-            # Another process was faster; the run is in good hands.
-            return
+    def _work(self, run: str) -> None:
+        # Refused where another process was faster: the run is in good hands.
+        with contextlib.suppress(MixvizError):
+            self._train(run)
 
     def alive(self, run: str) -> bool:
         """Whether a thread of this process trains the run."""

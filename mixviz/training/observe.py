@@ -27,9 +27,9 @@ from mixviz.training.device import stream
 
 STRIP = 8  # samples per component
 RECONSTRUCTED = 12
-TERM_POINTS = 2000
-GRID = 48  # cells along each side of the density picture
-BATCH = {True: 10_000, False: 500}  # by whether observations are vectors
+TERM_POINTS = 1000
+GRID = 40  # cells along each side of the density picture
+BATCH = {True: 2_500, False: 500}  # by whether observations are vectors
 
 
 class Diverged(MixvizError):

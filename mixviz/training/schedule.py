@@ -12,9 +12,9 @@ class SnapshotClock:
     """Decides by step and by cost: snapshots take a small share of the time, more when watched."""
 
     SHARE = 0.015  # of the training time
-    SHARE_WATCHED = 0.15
+    SHARE_WATCHED = 0.25
     INTERVAL = 1.0  # seconds between snapshots at the least
-    INTERVAL_WATCHED = 0.27
+    INTERVAL_WATCHED = 0.25
     ALLOWANCE = 0.15  # seconds that the first snapshots may take beyond their share
     ALLOWANCE_WATCHED = 2.0
 

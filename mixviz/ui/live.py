@@ -10,8 +10,8 @@ from mixviz.ui.runs import badge, title
 from mixviz.ui.services import store
 
 TICK = 0.25  # seconds between looks at the store
-MIDDLE_TICK = 0.6
-SLOW_TICK = 1.3
+MIDDLE_TICK = 1.0
+SLOW_TICK = 2.0
 
 
 def watch(run: Run) -> None:
@@ -33,6 +33,7 @@ def watch(run: Run) -> None:
     def every(seconds: float) -> float | None:
         return seconds if live else None
 
+    st.fragment(_progress, run_every=every(MIDDLE_TICK))(run.id)
     left, right = st.columns([3, 2])
     with left:
         st.fragment(_latent, run_every=every(TICK))(run.id, colour_by, live)
@@ -50,7 +51,7 @@ def _wait_for_first(run: str, live: bool) -> None:
 
 
 def _latent(run_id: str, colour_by: str, live: bool) -> None:
-    """Status and latent space."""
+    """Latent space; it also notices when the run starts or ends."""
     run = store().get(run_id)
     status_key = f"{keys.HISTORY}.{run_id}.status"
     if st.session_state.setdefault(status_key, run.status) != run.status or run.status.live != live:
@@ -59,7 +60,6 @@ def _latent(run_id: str, colour_by: str, live: bool) -> None:
         st.rerun()
     if live:
         store().watch(run_id)
-    progress(run)
     snapshot = store().snapshot(run_id, store().snapshot_steps(run_id)[-1])
     subsample = panels.subsample_of(run_id, run.created)
     extent = panels.running_extent(run_id, snapshot)
@@ -73,8 +73,9 @@ def _mixture(run_id: str) -> None:
     panels.usage(run, snapshot, "train")
 
 
-def progress(run: Run) -> None:
+def _progress(run_id: str) -> None:
     """Status, verdict, speed and remaining time."""
+    run = store().get(run_id)
     if run.total_steps:
         left = run.total_steps - run.step
         speed = run.samples_per_second

@@ -73,6 +73,7 @@ async function draw(plot) {
       plot.wanted = false
       const { data, layout } = plot.figure
       const config = { displaylogo: false, responsive: true, doubleClick: false,
+        plotGlPixelRatio: window.devicePixelRatio,
         modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }
       const laidOut = keepZoom(plot, themed({ ...layout, height: plot.height }, plot.div))
       await Plotly.react(plot.div, data, laidOut, config)

@@ -12,6 +12,7 @@ import streamlit as st
 from mixviz.cli import app_file
 from mixviz.runs import RunStore
 from mixviz.runs.bundle import import_shipped
+from mixviz.training.worker import Worker
 
 if TYPE_CHECKING:
     from mixviz.training.jobs import Jobs
@@ -27,12 +28,18 @@ def store() -> RunStore:
     return opened
 
 
+@st.cache_resource(show_spinner=False)
+def worker() -> Worker:
+    """Return the process that trains; it imports PyTorch while the first page is read."""
+    return Worker(store().home)
+
+
 @st.cache_resource(show_spinner="Starting PyTorch …")
 def jobs() -> "Jobs":
     """Return the registry of background jobs; the first call imports PyTorch."""
     from mixviz.training.jobs import Jobs
 
-    return Jobs(store())
+    return Jobs(store(), worker().train)
 
 
 @st.cache_resource(show_spinner=False)
@@ -50,6 +57,7 @@ def prepare_static_files() -> None:
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
     """Import PyTorch in the background, so that the first page to need it does not wait."""
+    worker()
     threading.Thread(
         target=importlib.import_module, args=("mixviz.training.jobs",), daemon=True
     ).start()
