@@ -60,8 +60,9 @@ class Source:
                     progress(images.downloaded_share(self.torchvision_class))
                 fetching.result()
         except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
             raise MixvizError(
-                f"{self.title} could not be downloaded ({error}); check the network, or put its "
+                f"{self.title} could not be downloaded ({reason}); check the network, or put its "
                 f"files under {images.data_root()} and set MIXVIZ_DATA to that folder."
             ) from error
 

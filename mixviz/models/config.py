@@ -87,8 +87,9 @@ def _bounds(config: type[BaseModel], name: str) -> str:
     schema = config.model_json_schema()["properties"][name]
     options = [schema, *schema.get("anyOf", [])]
     low = next((o["minimum"] for o in options if "minimum" in o), None)
-    low = next((o["exclusiveMinimum"] for o in options if "exclusiveMinimum" in o), low)
+    above = next((o["exclusiveMinimum"] for o in options if "exclusiveMinimum" in o), None)
     high = next((o["maximum"] for o in options if "maximum" in o), None)
-    if low is None and high is None:
+    if low is None and high is None and above is None:
         return ""
-    return f" (allowed: {'-inf' if low is None else low} to {'inf' if high is None else high})"
+    lowest = f"above {above}" if above is not None else "-inf" if low is None else str(low)
+    return f" (allowed: {lowest} to {'inf' if high is None else high})"

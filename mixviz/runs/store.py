@@ -323,6 +323,12 @@ class RunStore:
             (status, message, time.time(), run, owner),
         )
 
+    def touch(self, run: str, owner: str) -> None:
+        """Write the heartbeat alone."""
+        self._db.execute(
+            "UPDATE runs SET heartbeat = ? WHERE id = ? AND owner = ?", (time.time(), run, owner)
+        )
+
     @contextmanager
     def _exclusive(self) -> Iterator[sqlite3.Connection]:
         db = self._db

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mixviz.errors import MixvizError
-from mixviz.models import MixtureModel
+from mixviz.models import MixtureModel, invalid
 from mixviz.runs.files import write_atomically
 
 _STREAM = "stream"
@@ -33,6 +34,10 @@ def save_checkpoint(
         Plain values: the step, training seconds, current settings.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    old = folder.with_name(".checkpoint.old")
+    for leftover in folder.parent.glob(".checkpoint.*"):  # of a process killed while it saved
+        if leftover != old:
+            shutil.rmtree(leftover, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".checkpoint."))
     weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
     moments = {_STREAM: stream.get_state()}
@@ -46,7 +51,6 @@ def save_checkpoint(
         ("state.json", json.dumps(state).encode()),
     ):
         write_atomically(fresh / file, methodcaller("write", content))
-    old = folder.with_name(".checkpoint.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.rename(folder, old)
@@ -74,6 +78,23 @@ def load_state(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise MixvizError(f"The checkpoint cannot be read ({error}).") from error
     return state
+
+
+def restore_live(state: dict[str, Any], model: MixtureModel) -> None:
+    """Set the live settings to what they were at the checkpoint.
+
+    Raises
+    ------
+    MixvizError
+        When the state names a setting the model does not have, or a value out of bounds.
+    """
+    for name, value in state["live"].items():
+        if name not in model.config.live_fields():
+            raise MixvizError(f"The checkpoint sets {name!r}, which is no live setting.")
+        try:
+            model.set_live(name, value)
+        except ValidationError as error:
+            raise invalid(type(model.config), error) from error
 
 
 def load_weights(folder: Path, model: MixtureModel) -> None:

@@ -9,7 +9,12 @@ from mixviz.data import load, source
 from mixviz.errors import MixvizError
 from mixviz.models import MixtureModel, create
 from mixviz.runs import RunStore
-from mixviz.training.checkpoints import has_checkpoint, load_state, load_weights
+from mixviz.training.checkpoints import (
+    has_checkpoint,
+    load_state,
+    load_weights,
+    restore_live,
+)
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream, use_threads
 from mixviz.training.observe import evaluate
@@ -43,9 +48,9 @@ def load_run(store: RunStore, run: str) -> Saved:
     fabric = make_fabric(plan.run)
     model = create(plan.model, plan.settings, shape, stream(plan.run.seed, "start"))
     load_weights(folder, model)
-    for name, value in state["live"].items():
-        setattr(model.config, name, value)
     model.to(fabric.device).eval()
+    model.make_optimizers()
+    restore_live(state, model)
     return Saved(plan, model, int(state["step"]), fabric.device)
 
 
@@ -64,4 +69,5 @@ def evaluate_run(store: RunStore, run: str, dataset: str | None = None) -> dict[
             f"Run {run} was trained on data of shape {saved.model.shape}, "
             f"{data.name} has shape {data.shape}."
         )
-    return evaluate(saved.model, data, saved.plan.run.seed, saved.device)
+    with make_fabric(saved.plan.run).autocast():
+        return evaluate(saved.model, data, saved.plan.run.seed, saved.device)

@@ -2,9 +2,10 @@
 
 import math
 import secrets
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from mixviz.training.schedule import SnapshotClock, slow_start_until, superfluou
 
 POLL = 0.1  # seconds between looks at the store
 PAUSED_POLL = 0.1
+HEARTBEAT = 5.0  # seconds
 ROWS = 1000  # rows of terms to aim for
 MOST_STEPS_PER_ROW = 10
 
@@ -64,6 +66,10 @@ class Trainer:
             When another process holds the run.
         """
         self.store.claim(self.run, self.owner)
+        with self._heartbeat():
+            return self._train()
+
+    def _train(self) -> Status:
         try:
             self._set_up()
             status, message = self._loop(), ""
@@ -80,6 +86,23 @@ class Trainer:
                 self._beat()
         self.store.release(self.run, self.owner, status, message)
         return status
+
+    @contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        """Keep the run alive in the store while one piece of work takes long."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(HEARTBEAT):
+                self.store.touch(self.run, self.owner)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     # ---- start -----------------------------------------------------------------------------
 
@@ -129,8 +152,7 @@ class Trainer:
         state = checkpoints.load_state(self.folder)
         self.step, self.seconds_before = state["step"], state["seconds"]
         checkpoints.load_weights(self.folder, self.model)
-        for name, value in state["live"].items():
-            self.model.set_live(name, value)
+        checkpoints.restore_live(state, self.model)
         checkpoints.load_optimizers(self.folder, self.model, self.noise)
         self.store.rewind(self.run, self.step)
         steps = self.store.snapshot_steps(self.run)

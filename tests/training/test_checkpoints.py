@@ -246,3 +246,22 @@ def test_nothing_in_the_package_reads_or_writes_pickles():
             assert function not in ("torch.load", "torch.save", "pd.read_pickle"), path
             if function in ("np.load", "numpy.load"):
                 assert keywords.get("allow_pickle") == "False", path
+
+
+def test_folder_of_a_save_that_was_killed_is_removed_by_the_next(store):
+    run = begin(store)
+    leftover = store.folder(run) / ".checkpoint.killed"
+    leftover.mkdir()
+    (leftover / "model.safetensors").write_bytes(b"half a fi")
+    finish(store, run)
+    assert not list(store.folder(run).glob(".checkpoint.*"))
+
+
+def test_live_setting_the_model_does_not_have_is_refused(store):
+    run = finish(store, begin(store))
+    path = store.checkpoint_folder(run) / "state.json"
+    state = json.loads(path.read_bytes())
+    state["live"]["components"] = 3
+    path.write_text(json.dumps(state))
+    with pytest.raises(MixvizError, match="'components', which is no live setting"):
+        load_run(store, run)

@@ -11,6 +11,8 @@ from mixviz.evaluation import accuracies, bhattacharyya
 from mixviz.models import MODELS, build, create, model_class
 from mixviz.training.device import stream
 from mixviz.training.observe import (
+    BATCH,
+    GRID,
     Diverged,
     Observer,
     encode,
@@ -68,7 +70,7 @@ def test_encoding_is_the_posterior_mean_and_the_responsibilities(case):
 def test_terms_of_an_evaluation_are_means_over_the_split(case):
     model, data = case
     x, draws = torch.from_numpy(data.x), stream(3, "evaluation")
-    size = 10_000 if data.kind == "vector" else 500
+    size = BATCH[data.kind == "vector"]
     totals = dict.fromkeys(model.terms, 0.0)
     with evaluating(model):
         for start in range(0, len(x), size):
@@ -194,7 +196,7 @@ def test_density_picture_sums_to_one_over_the_plane():
     model, data = trained("gmm", "arcs", components=5), load("arcs", "test")
     snapshot = observer(data).snapshot(model, 0, 0.0, 0.0)
     left, right, bottom, top = snapshot.density_extent
-    cells = [(b - a) / (size - 1) for a, b, size in ((left, right, 48), (bottom, top, 48))]
+    cells = [(b - a) / (size - 1) for a, b, size in ((left, right, GRID), (bottom, top, GRID))]
     assert snapshot.density.sum() * cells[0] * cells[1] == pytest.approx(1, abs=0.02)
     assert left < data.x[:, 0].min()
     assert top > data.x[:, 1].max()

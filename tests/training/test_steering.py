@@ -2,14 +2,16 @@
 
 import json
 import threading
+import time
 
 import pytest
 import torch
 
+from mixviz.data import load
 from mixviz.errors import MixvizError
 from mixviz.models import model_class
 from mixviz.runs import Event, Status
-from mixviz.training import device
+from mixviz.training import device, trainer
 from mixviz.training.config import RunConfig
 from mixviz.training.jobs import Jobs
 from mixviz.training.trainer import Trainer, check_live
@@ -232,3 +234,18 @@ def test_every_observation_is_seen_once_an_epoch(store, monkeypatch):
     rows = [sorted(map(tuple, epoch.tolist())) for epoch in epochs]
     assert len(set(rows[0])) == 10_000
     assert rows[0] == rows[1]
+
+
+def test_heartbeat_goes_on_while_one_piece_of_work_takes_long(store, monkeypatch):
+    monkeypatch.setattr(trainer, "HEARTBEAT", 0.02)
+    run = begin(store)
+    beats = []
+
+    def slow(*_):
+        for _ in range(10):
+            time.sleep(0.03)
+            beats.append(store.get(run).heartbeat)
+
+    monkeypatch.setattr(trainer, "load", lambda *arguments: slow() or load(*arguments))
+    assert Trainer(store, run).train() is Status.FINISHED
+    assert len(set(beats)) > 5
