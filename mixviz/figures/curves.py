@@ -7,7 +7,7 @@ import numpy as np
 
 from mixviz.figures.palette import NEUTRAL, colour
 from mixviz.figures.specs import Spec, axis, layout, level, marks, packed, plain
-from mixviz.runs.store import Event
+from mixviz.runs.records import Event
 
 Rows = Sequence[tuple[int, float, Mapping[str, float]]]
 

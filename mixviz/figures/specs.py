@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixviz.figures.palette import NEUTRAL
-from mixviz.runs.store import Event
+from mixviz.runs.records import Event
 
 Spec = dict[str, Any]
 

@@ -1,7 +1,8 @@
 """The run store: all that trainers write and pages read."""
 
+from mixviz.runs.records import Command, Event, Run, Status
 from mixviz.runs.snapshots import Snapshot, Subsample
-from mixviz.runs.store import Command, Event, Run, RunStore, Status, default_home
+from mixviz.runs.store import RunStore, default_home
 
 __all__ = [
     "Command",

@@ -32,7 +32,8 @@ from mixviz.runs.bundle_reader import (
     open_bundle,
 )
 from mixviz.runs.files import write_atomically
-from mixviz.runs.store import RunStore, Status
+from mixviz.runs.records import Status
+from mixviz.runs.store import RunStore
 
 SUFFIX = ".mixviz"
 CHECKPOINT_FILES = ("model.safetensors", "optimizer.safetensors", "state.json")

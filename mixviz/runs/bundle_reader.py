@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 
 from mixviz.errors import MixvizError
 from mixviz.runs import snapshots
+from mixviz.runs.records import Event, Status
 from mixviz.runs.snapshots import Snapshot, Subsample
-from mixviz.runs.store import Event, Status
 
 FORMAT: Literal[1] = 1
 MAX_MEMBERS = 1_000

@@ -13,8 +13,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,8 @@ from platformdirs import user_data_path
 
 from mixviz.errors import MixvizError
 from mixviz.runs import snapshots
+from mixviz.runs.records import Command, Event, Run, Status, read_run
 from mixviz.runs.snapshots import Snapshot, Subsample
-
-STALE_AFTER = 20.0  # seconds without a heartbeat
-WATCHED_FOR = 3.0  # seconds that one look at a run counts
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -71,86 +67,6 @@ CREATE TABLE IF NOT EXISTS commands (
 );
 CREATE INDEX IF NOT EXISTS commands_open ON commands (run, done, id);
 """
-
-
-class Status(StrEnum):
-    """Where a run stands."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    PAUSED = "paused"
-    INTERRUPTED = "interrupted"
-    STOPPED = "stopped"
-    FINISHED = "finished"
-    DIVERGED = "diverged"
-    FAILED = "failed"
-
-    @property
-    def live(self) -> bool:
-        """Whether a process holds the run."""
-        return self in (Status.QUEUED, Status.RUNNING, Status.PAUSED)
-
-    @property
-    def resumable(self) -> bool:
-        """Whether the run can be carried on from its checkpoint by a new process."""
-        return self in (Status.INTERRUPTED, Status.STOPPED, Status.FINISHED, Status.FAILED)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row of the catalogue; times are seconds since the epoch, `seconds` is training time."""
-
-    id: str
-    created: float
-    name: str
-    model: str
-    dataset: str
-    config: dict[str, Any]
-    status: Status
-    message: str
-    step: int
-    total_steps: int
-    steps_per_epoch: int
-    seconds: float
-    samples_per_second: float
-    verdict: str
-    result: dict[str, Any]
-    shipped: bool
-    heartbeat: float
-    watched: float
-    owner: str
-    host: str
-    pid: int
-
-    @property
-    def epoch(self) -> float:
-        """Epochs done."""
-        return self.step / self.steps_per_epoch
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether someone looks at the run just now."""
-        return time.time() - self.watched < WATCHED_FOR
-
-
-@dataclass(frozen=True)
-class Command:
-    """Something a run is asked to do: pause, resume, stop, checkpoint, or set a live field."""
-
-    id: int
-    name: str
-    field: str
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Event:
-    """A live field that was changed, and the step from which the new value held."""
-
-    step: int
-    field: str
-    value: float
-    previous: float
 
 
 def default_home() -> Path:
@@ -243,12 +159,12 @@ class RunStore:
         if len(exact or rows) != 1 or not run:
             problem = "Several runs begin with" if rows else "There is no run"
             raise MixvizError(f"{problem} {run!r}; list them with: mixviz runs.")
-        return _run((exact or rows)[0])
+        return read_run((exact or rows)[0])
 
     def runs(self, limit: int = 100) -> list[Run]:
         """Return the newest runs, newest first."""
         rows = self._db.execute("SELECT * FROM runs ORDER BY created DESC LIMIT ?", (limit,))
-        return [_run(row) for row in rows]
+        return [read_run(row) for row in rows]
 
     def update(self, run: str, **values: Any) -> None:
         """Set columns of one run; dictionaries are stored as JSON."""
@@ -512,30 +428,3 @@ class RunStore:
                 place.rename(folder)
             raise
         return run
-
-
-def _run(row: sqlite3.Row) -> Run:
-    values = dict(row)
-    values["config"] = json.loads(values["config"])
-    values["result"] = json.loads(values["result"])
-    values["shipped"] = bool(values["shipped"])
-    values["status"] = _status(values)
-    return Run(**values)
-
-
-def _status(values: Mapping[str, Any]) -> Status:
-    status = Status(values["status"])
-    if status.live and not _alive(values["host"], values["pid"], values["heartbeat"]):
-        return Status.INTERRUPTED
-    return status
-
-
-def _alive(host: str, pid: int, heartbeat: float) -> bool:
-    if host == socket.gethostname():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-    return time.time() - heartbeat < STALE_AFTER

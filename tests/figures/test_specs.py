@@ -13,7 +13,7 @@ from mixviz.figures.curves import metrics_figure, terms_figure, z_prior_figure
 from mixviz.figures.latent import COLOURINGS, latent_figure
 from mixviz.figures.mixture import density_figure, overlap_figure, usage_figure
 from mixviz.figures.specs import marks, packed
-from mixviz.runs.store import Event
+from mixviz.runs.records import Event
 
 EVENTS = [Event(20, "eta", 0.5, 1.0), Event(30, "learning_rate", 1e-4, 1e-3)]
 

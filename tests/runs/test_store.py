@@ -11,7 +11,8 @@ import pytest
 
 from mixviz.errors import MixvizError
 from mixviz.runs import Event, RunStore, Status
-from mixviz.runs.store import STALE_AFTER, default_home
+from mixviz.runs.records import STALE_AFTER
+from mixviz.runs.store import default_home
 from tests.runs.conftest import make_snapshot
 
 

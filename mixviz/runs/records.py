@@ -1,0 +1,122 @@
+"""What the catalogue says of a run: its row, its status, its commands and events."""
+
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+STALE_AFTER = 20.0  # seconds without a heartbeat
+WATCHED_FOR = 3.0  # seconds that one look at a run counts
+
+
+class Status(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    INTERRUPTED = "interrupted"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+    @property
+    def live(self) -> bool:
+        """Whether a process holds the run."""
+        return self in (Status.QUEUED, Status.RUNNING, Status.PAUSED)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the run can be carried on from its checkpoint by a new process."""
+        return self in (Status.INTERRUPTED, Status.STOPPED, Status.FINISHED, Status.FAILED)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the catalogue; times are seconds since the epoch, `seconds` is training time."""
+
+    id: str
+    created: float
+    name: str
+    model: str
+    dataset: str
+    config: dict[str, Any]
+    status: Status
+    message: str
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    seconds: float
+    samples_per_second: float
+    verdict: str
+    result: dict[str, Any]
+    shipped: bool
+    heartbeat: float
+    watched: float
+    owner: str
+    host: str
+    pid: int
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether someone looks at the run just now."""
+        return time.time() - self.watched < WATCHED_FOR
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something a run is asked to do: pause, resume, stop, checkpoint, or set a live field."""
+
+    id: int
+    name: str
+    field: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A live field that was changed, and the step from which the new value held."""
+
+    step: int
+    field: str
+    value: float
+    previous: float
+
+
+def read_run(row: sqlite3.Row) -> Run:
+    """Read a row; a run that nobody holds any more reads as interrupted."""
+    values = dict(row)
+    values["config"] = json.loads(values["config"])
+    values["result"] = json.loads(values["result"])
+    values["shipped"] = bool(values["shipped"])
+    values["status"] = _status(values)
+    return Run(**values)
+
+
+def _status(values: Mapping[str, Any]) -> Status:
+    status = Status(values["status"])
+    if status.live and not _alive(values["host"], values["pid"], values["heartbeat"]):
+        return Status.INTERRUPTED
+    return status
+
+
+def _alive(host: str, pid: int, heartbeat: float) -> bool:
+    if host == socket.gethostname():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+    return time.time() - heartbeat < STALE_AFTER
