@@ -33,7 +33,7 @@ st.caption(
 
 runs = store().runs(60)
 recent = [run for run in runs if not run.shipped][:8]
-shipped = [run for run in store().runs(1000) if run.shipped]
+shipped = sorted((run for run in store().runs(1000) if run.shipped), key=lambda run: run.name)
 if recent:
     st.subheader("Your runs", anchor=False)
     cards(recent)

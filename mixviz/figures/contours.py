@@ -10,7 +10,8 @@ SIGMAS = 2.0
 Extent = tuple[float, float, float, float]
 
 _SPREAD = 100.0  # a box this many times the median is a run that diverged
-_REACH = 2.0  # contours may widen the box of the points by this many times its size
+_REACH = 12.0  # contours may widen the box of the points by this many times its size
+_NEAR = 1.0  # unused components count if they are no further off than this many times the box
 _HUGE = 1e9
 
 
@@ -46,7 +47,8 @@ def drawable(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
 def extent_of(snapshots: Iterable[Snapshot]) -> Extent:
     """Return left, right, bottom and top that hold a run: one frame for all its pictures.
 
-    It covers 99.5 % of the points of each snapshot and the contours of the components in use.
+    It covers 99.5 % of the points of each snapshot, the contours of the components in use, and those
+    of unused ones nearby.
     Non-finite values, and snapshots far larger than the others, as a diverging run ends with, do
     not count.
     """
@@ -66,7 +68,11 @@ def _box(snapshot: Snapshot) -> np.ndarray | None:
     points = snapshot.points.reshape(-1, 2).astype(np.float64)
     with np.errstate(invalid="ignore"):
         points = points[(np.abs(points) < _HUGE).all(1)]
-    contours = _used_contours(snapshot)
+    outlines = ellipses(snapshot.means.astype(np.float64), snapshot.covariances.astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        known = (np.abs(outlines) < _HUGE).all((1, 2))
+    used = np.nan_to_num(snapshot.usage) > 0
+    contours = outlines[known & used].reshape(-1, 2)
     if not len(points):
         return None if not len(contours) else np.stack([contours.min(0), contours.max(0)])
     low, high = np.quantile(points, (0.0025, 0.9975), axis=0)
@@ -74,12 +80,9 @@ def _box(snapshot: Snapshot) -> np.ndarray | None:
         reach = _REACH * max(float((high - low).max()), 1e-6)
         low = np.minimum(low, np.maximum(contours.min(0), low - reach))
         high = np.maximum(high, np.minimum(contours.max(0), high + reach))
+    idle = outlines[known & ~used]
+    near = _NEAR * float((high - low).max())
+    idle = idle[((idle > low - near) & (idle < high + near)).all((1, 2))].reshape(-1, 2)
+    if len(idle):
+        low, high = np.minimum(low, idle.min(0)), np.maximum(high, idle.max(0))
     return np.stack([low, high])
-
-
-def _used_contours(snapshot: Snapshot) -> np.ndarray:
-    used = np.nan_to_num(snapshot.usage) > 0
-    means, covariances = snapshot.means[used], snapshot.covariances[used]
-    outlines = ellipses(means.astype(np.float64), covariances.astype(np.float64)).reshape(-1, 2)
-    with np.errstate(invalid="ignore"):
-        return outlines[(np.abs(outlines) < _HUGE).all(1)]

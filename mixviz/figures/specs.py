@@ -4,6 +4,7 @@ Layouts name no font and no opaque background: the page that shows them knows it
 """
 
 import base64
+import dataclasses
 import html
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from mixviz.runs.records import Event
 Spec = dict[str, Any]
 
 _GRID = "rgba(128,128,128,0.2)"
+_ONE_MOVE = 0.05  # of the steps so far
 _LABELLED_MARKS = 8
 _SYMBOLS = {"eta": "η", "alpha": "α", "z_prior_floor": "λ", "lambda": "λ", "eps": "ε"}
 
@@ -101,8 +103,21 @@ def level(y: float, text: str, dash: str = "dash") -> Spec:
 
 def marks(events: Sequence[Event]) -> list[Spec]:
     """Return vertical lines where live fields were changed; the latest are labelled."""
-    unlabelled = len(events) - _LABELLED_MARKS
-    return [_mark(event, labelled=i >= unlabelled) for i, event in enumerate(events)]
+    moves = _moves(events)
+    unlabelled = len(moves) - _LABELLED_MARKS
+    return [_mark(event, labelled=i >= unlabelled) for i, event in enumerate(moves)]
+
+
+def _moves(events: Sequence[Event]) -> list[Event]:
+    """Join changes of one field that follow close on each other, as dragging a slider makes them."""
+    moves: list[Event] = []
+    for event in events:
+        last = moves[-1] if moves else None
+        if last and last.field == event.field and event.step - last.step <= _ONE_MOVE * event.step:
+            event = dataclasses.replace(event, previous=last.previous)
+            moves.pop()
+        moves.append(event)
+    return moves
 
 
 def _mark(event: Event, labelled: bool) -> Spec:

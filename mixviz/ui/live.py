@@ -74,7 +74,7 @@ def _latent(run_id: str, colour_by: str, live: bool) -> None:
 def _mixture(run_id: str) -> None:
     """Curve of the z-prior, and usage."""
     run, history, snapshot = _now(run_id)
-    panels.z_prior(run, history.terms, store().events(run_id), "train")
+    panels.z_prior(run, snapshot, history.terms, store().events(run_id), "train")
     panels.usage(run, snapshot, "train")
 
 
@@ -82,12 +82,13 @@ def _progress(run_id: str) -> None:
     """Status, verdict, speed and remaining time."""
     run = store().get(run_id)
     if run.total_steps:
-        left = run.total_steps - run.step
-        speed = run.samples_per_second
         text = f"{badge(run)} epoch {run.epoch:.1f} of {run.total_steps // run.steps_per_epoch}"
         text += f" · step {run.step:,} · {duration(run.seconds)}"
-        if run.status.live and speed and run.seconds:
-            text += f" · {speed:,.0f} samples/s · {duration(left * run.seconds / max(run.step, 1))} left"
+        slow = run.config["run"]["slow_start"]
+        if run.status.live and run.seconds > slow + 1:
+            pace = (run.seconds - slow) / max(run.step, 1)
+            text += f" · {run.samples_per_second:,.0f} samples/s"
+            text += f" · {duration(pace * (run.total_steps - run.step))} left"
         st.progress(min(1.0, run.step / run.total_steps), text)
     if run.verdict:
         st.markdown(f"**{run.verdict}**")

@@ -17,7 +17,7 @@ from mixviz.ui.services import store
 Rows = list[tuple[int, float, dict[str, float]]]
 Extent = tuple[float, float, float, float]
 
-_TALL, _SHORT = 460, 270
+_TALL, _SHORT = 540, 270
 
 
 @dataclass
@@ -115,9 +115,9 @@ def latent(
     live_plot(figure, key=f"{key}.latent", height=_TALL, label=f"Latent space: {snapshot.verdict}")
 
 
-def z_prior(run: Run, rows: Rows, events: Sequence[Event], key: str) -> None:
+def z_prior(run: Run, snapshot: Snapshot, rows: Rows, events: Sequence[Event], key: str) -> None:
     """Curve of the z-prior, where the model has one."""
-    if not rows or "z_prior" not in rows[-1][2]:
+    if "z_prior" not in snapshot.terms:
         return
     st.markdown(
         "**z-prior** against λ and log K",

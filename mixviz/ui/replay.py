@@ -120,7 +120,7 @@ def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
     subsample = panels.subsample_of(run.id, run.created)
     panels.latent(run, snapshot, subsample, colour_by, _extent(run), f"replay.{run.id}")
     history = History.of(run).until(step)
-    panels.z_prior(run, history.terms, _events(run, step), f"replay.{run.id}")
+    panels.z_prior(run, snapshot, history.terms, _events(run, step), f"replay.{run.id}")
     if few or not len(snapshot.density):  # browsers hold few WebGL contexts
         panels.data_space(run, snapshot, subsample, f"replay.{run.id}")
 
@@ -137,7 +137,7 @@ def _all_panels(run: Run, step: int, colour_by: str) -> None:
         panels.terms(run, history.terms, events, key)
         panels.overlap(run, snapshot, key)
     with right:
-        panels.z_prior(run, history.terms, events, key)
+        panels.z_prior(run, snapshot, history.terms, events, key)
         panels.usage(run, snapshot, key)
         panels.accuracy(run, history.metrics, subsample, key)
         panels.data_space(run, snapshot, subsample, key)

@@ -1,5 +1,6 @@
 """Buttons and sliders that steer a run, through the store, wherever it trains."""
 
+import time
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,8 @@ from mixviz.ui.config_form import (
     logarithmic_steps,
 )
 from mixviz.ui.services import jobs, store
+
+_SETTLED = 3.0  # seconds after which a value that was sent is in force
 
 
 def buttons(run: Run) -> None:
@@ -79,16 +82,16 @@ def _current(run: Run, name: str, events: list[Event]) -> float:
 
 def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) -> None:
     key = f"{keys.LIVE}{run.id}.{name}"
-    shown = f"{key}.shown"
     title = field.title or name
-    if st.session_state.get(shown) != current:
-        # Changed from another tab or a terminal, or shown for the first time.
-        st.session_state[shown] = st.session_state[key] = current
+    sent_at = st.session_state.get(f"{key}.sent", 0.0)
+    if key not in st.session_state or time.monotonic() - sent_at > _SETTLED:
+        # First shown, or changed from another tab or a terminal.
+        st.session_state[key] = current
     common: dict[str, Any] = {
         "key": key,
         "help": help,
         "on_change": _send,
-        "args": (run.id, name, key, shown),
+        "args": (run.id, name, key),
         "disabled": not run.status.live,
     }
     if is_logarithmic(field):
@@ -99,7 +102,6 @@ def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) ->
         st.slider(title, float(low or 0), float(high or 1), step=0.05, **common)
 
 
-def _send(run: str, name: str, key: str, shown: str) -> None:
-    value = float(st.session_state[key])
-    st.session_state[shown] = value
-    store().send(run, "set", name, value)
+def _send(run: str, name: str, key: str) -> None:
+    st.session_state[f"{key}.sent"] = time.monotonic()
+    store().send(run, "set", name, float(st.session_state[key]))

@@ -84,6 +84,14 @@ def test_changes_of_live_fields_are_marked_and_named():
 
 
 def test_only_the_latest_of_many_changes_are_labelled():
-    many = marks([Event(i, "eta", i + 1.0, float(i)) for i in range(30)])
+    many = marks([Event(2**i, "eta", i + 1.0, float(i)) for i in range(30)])
     assert len(many) == 30
     assert ["label" in mark for mark in many] == [False] * 22 + [True] * 8
+
+
+def test_a_dragged_slider_leaves_one_mark():
+    dragged = [Event(1000 + i, "eta", i + 1.0, float(i)) for i in range(20)]
+    later = Event(5000, "eta", 0.5, 20.0)
+    first, second = marks([*dragged, later])
+    assert (first["x0"], second["x0"]) == (1019, 5000)
+    assert first["label"]["text"].endswith("0 → 20")
