@@ -12,7 +12,7 @@ if run is None:
     st.info("Choose a run in the sidebar to replay it.", icon=":material/info:")
     st.stop()
 heading(run)
-left, right = st.columns([2, 1], vertical_alignment="bottom")
+left, right = st.columns([3, 2], vertical_alignment="bottom")
 with left:
     others = choose_others(run)
 with right:

@@ -38,6 +38,12 @@ function themed(layout, element) {
   return result
 }
 
+// Plotly puts uids into CSS selectors, which throw when a figure is purged if there is a space or a
+// parenthesis in one.
+function selectable(trace) {
+  return trace.uid ? { ...trace, uid: trace.uid.replace(/[^\w-]/g, "_") } : trace
+}
+
 const same = (a, b) => a && b && a.every((value, i) => Math.abs(value - b[i]) < 1e-9 + 1e-6 * Math.abs(value))
 
 // The zoom of the user wins over ranges that the figure gives, until a double click.
@@ -71,7 +77,8 @@ async function draw(plot) {
     const Plotly = await loadPlotly()
     while (plot.wanted && !plot.gone) {
       plot.wanted = false
-      const { data, layout } = plot.figure
+      const { layout } = plot.figure
+      const data = plot.figure.data.map(selectable)
       const config = { displaylogo: false, responsive: true, doubleClick: false,
         plotGlPixelRatio: window.devicePixelRatio,
         modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }

@@ -213,4 +213,4 @@ def data_space(run: Run, snapshot: Snapshot, subsample: Subsample, key: str) -> 
         st.markdown("**Samples of each component**", help="Drawn at w = 0; numbers are components.")
         st.image(sample_strip(snapshot))
         st.markdown("**Reconstructions**", help="Inputs above, what the model makes of them below.")
-        st.image(reconstruction_grid(snapshot, subsample))
+        st.image(reconstruction_grid(snapshot, subsample, columns=12))

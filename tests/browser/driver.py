@@ -7,13 +7,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
 
+from mixviz.runs import RunStore, Status
 from tests.browser.chromium import find_chromium
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +75,64 @@ class Server:
             self.process.wait()
             self.process = None
 
+    @property
+    def store(self) -> RunStore:
+        """The server's run store, as another process sees it."""
+        return RunStore(self.home)
+
+    def mixviz(self, *arguments: str) -> str:
+        """Run the program in a second terminal, on the server's store; returns what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "mixviz", *arguments],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def stop_runs(self) -> None:
+        """Stop what trains, and wait until it has stopped."""
+        store = self.store
+        limit = time.monotonic() + 60
+        while live := [run for run in store.runs(1000) if run.status.live]:
+            for run in live:
+                if run.status is not Status.QUEUED and not store.open_commands(run.id):
+                    store.send(run.id, "stop")
+            assert time.monotonic() < limit, f"these runs do not stop: {live}"
+            time.sleep(0.1)
+
+
+class Problems:
+    """What must not happen on any page; gathered from all pages of a test."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.found: list[str] = []
+        self.server_may_die = False
+
+    def watch(self, page: Page) -> None:
+        """Gather what goes wrong on a page from now on."""
+        page.on("pageerror", lambda error: self.found.append(f"uncaught: {error}"))
+        page.on("console", self._console)
+        page.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type != "error":
+            return
+        where = message.location.get("url", "")
+        # On a link to a page, Streamlit asks for these below the page's own path first.
+        probe = "/_stcore/" in where and "404" in message.text
+        lost = self.server_may_die and ("ERR_CONNECTION" in message.text or "WebSocket" in message.text)
+        if not probe and not lost:
+            self.found.append(f"console: {message.text} ({where})")
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:")):
+            self.found.append(f"request: {request.url[:200]}")
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -108,3 +170,46 @@ def plot_selector(plot: str) -> str:
 def await_plot(page: Page, plot: str = "latent", timeout: float = 60) -> None:
     """Wait until a live plot has been drawn for the first time."""
     page.wait_for_selector(plot_selector(plot), timeout=1000 * timeout)
+
+
+def until(page: Page, condition: Callable[[], T], seconds: float, what: str = "") -> T:
+    """Wait for a condition while the page lives, and return what it gave."""
+    limit = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < limit, f"not within {seconds:g} s: {what or condition}"
+        page.wait_for_timeout(100)
+    return found
+
+
+def await_frames(page: Page, count: int, plot: str = "latent", seconds: float = 60) -> None:
+    """Wait until a live plot has been drawn `count` times more."""
+    goal = frames(page, plot) + count
+    until(page, lambda: frames(page, plot) >= goal, seconds, f"{count} more frames")
+
+
+def look(page: Page, expression: str, plot: str = "latent") -> Any:
+    """Evaluate JavaScript on a live plot, called `d`: Plotly's data and layout are d.data, d.layout."""
+    return page.locator(plot_selector(plot)).first.evaluate(f"d => {expression}")
+
+
+def slider(page: Page, label: str) -> Locator:
+    """Find the handle of a slider, which takes keys."""
+    return page.get_by_role("slider", name=label)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose from a select box."""
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option).first.click()
+
+
+def button(page: Page, name: str) -> Locator:
+    """Find a button by the whole of its text, without its icon."""
+    return page.locator("button").filter(has=page.get_by_text(name, exact=True))
+
+
+def shown_size(page: Page) -> tuple[int, int]:
+    """Width of the document and width of the window."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    main = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    return max(width, main), page.evaluate("window.innerWidth")

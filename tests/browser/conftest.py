@@ -1,0 +1,116 @@
+"""Fixtures of the browser tests: servers, the browser, and pages on which nothing may go wrong."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from mixviz.runs import Run
+from mixviz.runs.bundle import import_shipped
+from tests.browser.driver import ROOT, Problems, Server, chromium
+
+PICTURES = ROOT / "artifacts"
+
+OpenPage = Callable[..., Page]
+
+_SHORT = ("batch_size=1000", "components=4", "snapshot_points=300", "threads=1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for most tests, with the shipped runs."""
+    started = Server(tmp_path_factory.mktemp("home"))
+    started.start()
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Iterator[Server]:
+    """The shared server; what a test leaves training is stopped."""
+    yield shared_server
+    shared_server.stop_runs()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server that is not started yet and that the test may kill."""
+    made = Server(tmp_path / "home")
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="session")
+def short_run(shared_server: Server) -> str:
+    """A short finished run on the shared server, trained from a terminal."""
+    options = [f"--set={value}" for value in _SHORT]
+    shared_server.mixviz("train", "--epochs=4", "--name=Short", *options)
+    return next(run.id for run in shared_server.store.runs() if run.name == "Short")
+
+
+@pytest.fixture(scope="session")
+def figures(shared_server: Server) -> list[Run]:
+    """The shipped runs of figure 2 c to f of the paper's first version."""
+    import_shipped(shared_server.store, ROOT / "checkpoints")  # what the first page does
+    found = [
+        run
+        for run in shared_server.store.runs(1000)
+        if run.shipped and run.model == "gmvae-v1" and run.dataset == "arcs"
+    ]
+    assert len(found) == 4, [run.name for run in found]
+    return sorted(found, key=lambda run: run.name)
+
+
+@pytest.fixture
+def problems() -> Problems:
+    return Problems()
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, problems: Problems, request: pytest.FixtureRequest
+) -> Iterator[OpenPage]:
+    """Open pages; at the end each is saved as a picture, and none may have had a problem."""
+    contexts: list[BrowserContext] = []
+    pages: list[Page] = []
+
+    def open_(url: str, width: int = 1400, dark: bool = False, beside: Page | None = None) -> Page:
+        if beside is None:
+            context = browser.new_context(
+                viewport={"width": width, "height": 1000},
+                color_scheme="dark" if dark else "light",
+            )
+            context.set_default_timeout(60_000)
+            contexts.append(context)
+        else:
+            context = beside.context
+        page = context.new_page()
+        problems.watch(page)
+        pages.append(page)
+        page.goto(url)
+        return page
+
+    yield open_
+    PICTURES.mkdir(exist_ok=True)
+    name = re.sub(r"\W+", "-", request.node.name).strip("-")
+    for number, page in enumerate(pages, 1):
+        if not page.is_closed():
+            page.screenshot(path=PICTURES / f"{name}-{number}.png", full_page=True)
+    for context in contexts:
+        context.close()
+    assert not problems.found, "\n".join(problems.found)

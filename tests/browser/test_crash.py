@@ -1,0 +1,114 @@
+"""Tests of what a crash leaves: a killed server, a run that diverges."""
+
+import json
+import subprocess
+import sys
+
+from mixviz.runs import Status
+from mixviz.training.config import plan
+from mixviz.training.trainer import create_run
+from tests.browser.driver import ROOT, await_plot, button, look, plot_selector, until
+
+DIVERGE = """
+import math, sys
+from pathlib import Path
+import torch
+from mixviz.models import model_class
+from mixviz.runs import RunStore
+from mixviz.training.config import plan
+from mixviz.training.trainer import Trainer, create_run
+
+cls = model_class("gmvae-v2")
+step, calls = cls.training_step, iter(range(1, 1000))
+
+def training_step(self, x, generator):
+    terms = step(self, x, generator)
+    return terms | {"objective": torch.tensor(math.nan)} if next(calls) == 30 else terms
+
+cls.training_step = training_step
+store = RunStore(Path(sys.argv[1]))
+values = {"batch_size": 1000, "epochs": 20, "snapshot_points": 300, "threads": 1,
+          "checkpoint_seconds": 0.05}
+run = create_run(store, plan(values=values), "Diverging")
+Trainer(store, run).train()
+print(run)
+"""
+
+
+def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, problems):
+    problems.server_may_die = True
+    server = own_server
+    server.start()
+    values = {
+        "components": 5,
+        "epochs": 40,
+        "checkpoint_seconds": 0.3,
+        "slow_start": 6,
+        "snapshot_points": 1000,
+    }
+    store = server.store
+    run = create_run(store, plan(dataset="arcs", values=values), "Killed")
+    store.update(run, status="stopped")
+    page = open_page(f"{server.url}/train?run={run}")
+    button(page, "Resume").click()
+    await_plot(page)
+    state = store.checkpoint_folder(run) / "state.json"
+    until(
+        page,
+        lambda: state.is_file() and json.loads(state.read_bytes())["step"] >= 20,
+        60,
+        "a checkpoint",
+    )
+    server.kill()
+    killed = store.get(run)
+    saved = json.loads(state.read_bytes())["step"]
+    assert 20 <= saved <= killed.step < killed.total_steps
+    until(page, lambda: store.get(run).status is Status.INTERRUPTED, 40, "interrupted")
+
+    server.start()
+    page.goto(f"{server.url}/train?run={run}")
+    page.get_by_text("interrupted").first.wait_for()
+    await_plot(page)
+    assert store.get(run).status is Status.INTERRUPTED
+    rows = store.terms(run)
+    button(page, "Resume").click()
+    until(page, lambda: store.get(run).status is not Status.INTERRUPTED, 30, "resumed")
+    lowest = killed.step
+    while (now := store.get(run)).status is not Status.FINISHED:
+        assert now.status in (Status.QUEUED, Status.RUNNING), now
+        lowest = min(lowest, now.step)
+        page.wait_for_timeout(100)
+    print(f"killed at step {killed.step}, went on from {saved}")
+    assert lowest >= saved
+    page.get_by_text("finished").first.wait_for()
+    assert int(look(page, "d.dataset.step")) == store.get(run).total_steps
+    kept = [row for row in rows if row[0] <= saved]
+    assert store.terms(run)[: len(kept)] == kept  # what had been learned was not learned again
+
+
+def test_diverged_run_shows_its_message_and_curves(server, open_page):
+    printed = subprocess.run(
+        [sys.executable, "-c", DIVERGE, str(server.home)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    ).stdout
+    run = printed.split()[-1]
+    assert server.store.get(run).status is Status.DIVERGED
+    page = open_page(f"{server.url}/train?run={run}")
+    page.get_by_text("objective was not finite at step 30").wait_for()
+    page.get_by_text("diverged").first.wait_for()
+    for plot in ("latent", "z_prior", "terms"):
+        await_plot(page, plot)
+    assert look(page, "Math.max(...d._fullData[0].x)", "terms") == 30
+    assert button(page, "Resume").count() == 0
+    assert button(page, "Pause").count() == 0
+
+    page.goto(f"{server.url}/replay?run={run}")
+    await_plot(page)
+    assert page.locator(plot_selector("terms")).count() == 1
+
+    page.goto(server.url)
+    page.get_by_text("Diverging").first.wait_for()
+    assert page.locator("[data-testid=stException]").count() == 0

@@ -1,0 +1,85 @@
+"""Tests of live drawing: plots change in place while a run trains, and zoom stays."""
+
+import time
+
+import pytest
+
+from mixviz.training.config import plan
+from mixviz.training.trainer import create_run
+from tests.browser.driver import (
+    COUNT_REMOUNTS,
+    await_frames,
+    await_plot,
+    button,
+    frames,
+    look,
+    plot_selector,
+    until,
+)
+
+SECONDS = 6.0
+GL_FIGURES = """
+() => [...document.querySelectorAll('.live-plot')].filter(
+  plot => plot.querySelector('.gl-container canvas')).length
+"""
+
+
+@pytest.fixture
+def watched(server, open_page):
+    """A page that watches 10,000 points and ten components while they train."""
+    values = {"components": 10, "z_prior_floor": 1.5, "epochs": 5000, "slow_start": 0}
+    run = create_run(server.store, plan(dataset="arcs", values=values), "Live")
+    server.store.update(run, status="stopped")
+    page = open_page(f"{server.url}/train?run={run}")
+    button(page, "Resume").click()
+    await_plot(page)
+    for plot in ("z_prior", "usage", "terms", "overlap", "accuracy", "density"):
+        await_plot(page, plot)
+    return page
+
+
+def ranges(page):
+    return look(page, "[d.layout.xaxis.range, d.layout.yaxis.range].flat()")
+
+
+def test_plots_are_never_mounted_again(watched):
+    page = watched
+    await_frames(page, 6)
+    page.evaluate(COUNT_REMOUNTS)
+    first, began = frames(page), time.monotonic()
+    page.wait_for_timeout(1000 * SECONDS)
+    rate = (frames(page) - first) / (time.monotonic() - began)
+    print(f"{rate:.1f} frames a second")
+    assert page.evaluate("window.remounts") == 0
+    assert rate >= 1.5
+    assert look(page, "d.data.filter(t => t.uid.startsWith('points-')).length") == 10
+    shown = "d._fullData.filter(t => t.uid.startsWith('points-')).map(t => t.x.length)"
+    assert sum(look(page, shown)) == 10_000
+    assert 1 <= page.evaluate(GL_FIGURES) <= 4
+
+
+def test_zoom_survives_frames_until_a_double_click(watched):
+    page = watched
+    await_frames(page, 6)
+    box = page.locator(f"{plot_selector('latent')} .nsewdrag").first.bounding_box()
+    before = ranges(page)
+
+    def at(x, y):
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    page.mouse.move(*at(0.3, 0.3))
+    page.mouse.down()
+    page.mouse.move(*at(0.6, 0.6), steps=8)
+    page.mouse.up()
+    until(page, lambda: ranges(page)[1] - ranges(page)[0] < 0.8 * (before[1] - before[0]), 10)
+    page.wait_for_timeout(500)  # axes that are tied to each other settle in a second frame
+    zoomed = ranges(page)
+    await_frames(page, 3)
+    assert ranges(page) == pytest.approx(zoomed)
+    await_frames(page, 3)
+    assert ranges(page) == pytest.approx(zoomed)
+
+    page.mouse.dblclick(*at(0.5, 0.5))
+    until(page, lambda: ranges(page)[1] - ranges(page)[0] > 1.2 * (zoomed[1] - zoomed[0]), 10)
+    await_frames(page, 3)
+    assert ranges(page)[1] - ranges(page)[0] > 1.2 * (zoomed[1] - zoomed[0])

@@ -1,0 +1,191 @@
+"""Tests of Replay: links, one slider for all panels, play and pause, exports that others can read."""
+
+import io
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mixviz.runs import RunStore, Status
+from tests.browser.driver import ROOT, await_plot, button, slider, until
+
+STEPS = """
+() => [...document.querySelectorAll('.live-plot[aria-label^="Latent"]')].map(d => +d.dataset.step)
+"""
+TERMS = {"reconstruction", "conditional_prior", "w_prior", "z_prior", "objective"}
+
+
+def last_before(steps, step):
+    return max((s for s in steps if s <= step), default=steps[0])
+
+
+def shown(page, server, runs, step):
+    """Wait until all runs are shown at a step, or at the last before it that they have."""
+    expected = [last_before(server.store.snapshot_steps(run), step) for run in runs]
+    until(page, lambda: page.evaluate(STEPS) == expected, 60, f"{expected} at step {step}")
+
+
+def asked(page):
+    """The step in the link."""
+    return int(page.evaluate("new URL(location).searchParams.get('step')"))
+
+
+def test_link_restores_four_runs_at_a_step_and_a_slider_moves_all(server, figures, open_page):
+    runs = [run.id for run in figures]
+    marks = sorted(set().union(*(server.store.snapshot_steps(run) for run in runs)))
+    step = marks[len(marks) // 2]
+    others = "".join(f"&with={run}" for run in runs[1:])
+    page = open_page(f"{server.url}/replay?run={runs[0]}{others}&step={step}&colour=Label")
+    await_plot(page)
+    shown(page, server, runs, step)
+    for run in figures:
+        assert page.get_by_text(run.name, exact=True).count() >= 1
+    assert page.get_by_role("radio", name="Label").is_checked()
+    assert page.locator('.live-plot[aria-label^="Latent"] canvas').count() > 0
+    traces = "[...document.querySelectorAll('.live-plot')].flatMap(d => d.data.map(t => t.uid))"
+    assert sum(str(uid).startswith("label-") for uid in page.evaluate(traces)) == 4 * 5
+
+    slider(page, "Step").focus()
+    page.keyboard.press("ArrowRight")
+    shown(page, server, runs, marks[marks.index(step) + 1])
+    page.keyboard.press("Home")
+    shown(page, server, runs, marks[0])
+    until(page, lambda: asked(page) == marks[0], 20, "the step in the link")
+
+    again = open_page(page.url, beside=page)
+    await_plot(again)
+    shown(again, server, runs, marks[0])
+    assert again.get_by_role("radio", name="Label").is_checked()
+
+
+def test_play_advances_and_pause_stops(server, figures, open_page):
+    run = figures[0].id
+    marks = server.store.snapshot_steps(run)
+    page = open_page(f"{server.url}/replay?run={run}&step={marks[0]}")
+    await_plot(page)
+    shown(page, server, [run], marks[0])
+    button(page, "Play").click()
+    button(page, "Pause").wait_for()
+    until(page, lambda: page.evaluate(STEPS)[0] >= marks[4], 60, "frames while playing")
+    button(page, "Pause").click()
+    button(page, "Play").wait_for()
+    page.wait_for_timeout(1000)
+    stands = page.evaluate(STEPS)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(STEPS) == stands
+    assert stands[0] < marks[-1]
+    assert asked(page) == stands[0]
+
+
+@pytest.fixture
+def export(server, short_run, open_page):
+    """Replay of the short run, with its exports open."""
+    page = open_page(f"{server.url}/replay?run={short_run}")
+    await_plot(page)
+    page.locator("[data-testid=stExpander] summary").filter(has_text="Export").click()
+    button(page, "Terms as CSV").wait_for()
+    return page
+
+
+def save(page, first, second=None):
+    """Press a button, and the button to save that appears; return the name and what was saved."""
+    if second is not None:
+        button(page, first).click()
+        found = page.locator("[data-testid=stDownloadButton] button").filter(has_text=second)
+        found.wait_for(timeout=120_000)
+    else:
+        found = button(page, first)
+    with page.expect_download() as downloading:
+        found.click()
+    return downloading.value
+
+
+def test_terms_are_exported_as_csv(export, server, short_run):
+    saved = save(export, "Terms as CSV")
+    assert saved.suggested_filename == f"{short_run}-terms.csv"
+    table = pd.read_csv(saved.path())
+    assert list(table.columns[:2]) == ["step", "epoch"]
+    assert set(table.columns) >= TERMS - {"objective"}
+    assert len(table) == len(server.store.terms(short_run))
+    assert table["step"].iloc[-1] == server.store.get(short_run).step
+    assert table.notna().all(axis=None)
+
+
+def test_animation_is_exported_as_gif(export):
+    saved = save(export, "Animation as GIF", ".gif")
+    with Image.open(io.BytesIO(saved.path().read_bytes())) as image:
+        assert image.format == "GIF"
+        assert image.n_frames >= 5
+        assert min(image.size) > 200
+
+
+def test_run_is_exported_as_a_file_that_another_store_takes(export, server, short_run, tmp_path):
+    saved = save(export, "Run as a file", ".mixviz")
+    path = tmp_path / saved.suggested_filename
+    saved.save_as(path)
+    environment = server.environment | {"MIXVIZ_HOME": str(tmp_path / "other")}
+    subprocess.run(
+        [sys.executable, "-m", "mixviz", "import", str(path)],
+        check=True,
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+    )
+    (run,) = RunStore(tmp_path / "other").runs()
+    original = server.store.get(short_run)
+    assert (run.name, run.step, run.status) == ("Short", original.step, Status.FINISHED)
+    assert run.verdict == original.verdict
+
+
+def test_animation_is_exported_as_a_page_that_works_offline(
+    export, server, figures, open_page, tmp_path
+):
+    page = export
+    runs = [page.url.partition("run=")[2].partition("&")[0], figures[0].id]
+    page.goto(f"{server.url}/replay?run={runs[0]}&with={runs[1]}")
+    await_plot(page)
+    until(page, lambda: len(page.evaluate(STEPS)) == 2, 30, "two runs")
+    page.locator("[data-testid=stExpander] summary").filter(has_text="Export").click()
+    saved = save(page, "Animation as HTML", "animation.html")
+    path = tmp_path / "animation.html"
+    saved.save_as(path)
+
+    offline = open_page("about:blank")
+    offline.context.set_offline(True)
+    offline.goto(path.as_uri())
+    offline.wait_for_selector(".plot .main-svg")
+    assert offline.locator("section").count() == 2
+    assert offline.locator("h2").first.inner_text() == "Short"
+    step = offline.locator("output").inner_text()
+    points = "() => document.querySelector('.plot').data[0].x.bdata"
+    first = offline.evaluate(points)
+    offline.get_by_role("slider", name="Step").focus()
+    offline.keyboard.press("End")
+    until(offline, lambda: offline.evaluate(points) != first, 20, "other points")
+    assert offline.locator("output").inner_text() != step
+
+
+def test_link_as_first_request_of_a_fresh_server(own_server, open_page):
+    server = own_server
+    server.mixviz(
+        "train",
+        "--epochs=2",
+        "--name=Linked",
+        "--set=batch_size=1000",
+        "--set=threads=1",
+        "--set=snapshot_points=300",
+    )
+    (run,) = server.store.runs()
+    step = server.store.snapshot_steps(run.id)[1]
+    server.start()
+    page = open_page(f"{server.url}/replay?run={run.id}&step={step}")
+    await_plot(page)
+    links = page.locator("[data-testid=stSidebarNavLink]")
+    assert [text.split()[-1] for text in links.all_inner_texts()] == ["Home", "Train", "Replay"]
+    page.get_by_role("heading", name="Linked").wait_for()
+    shown(page, server, [run.id], step)
+    assert f"run={run.id}" in page.url
+    links.filter(has_text="Home").click()
+    button(page, "Watch a mixture collapse").wait_for()

@@ -1,0 +1,114 @@
+"""Tests of the way a newcomer goes: watch a mixture collapse, steer it, pause it, share the link."""
+
+import re
+import time
+
+from mixviz.runs import Status
+from tests.browser.driver import (
+    await_frames,
+    await_plot,
+    button,
+    look,
+    plot_selector,
+    slider,
+    until,
+)
+
+FLOOR = "Minimum information λ"
+
+
+def drag_floor(page, goal=1.5):
+    """Drag λ with the mouse, then set it exactly with the keys."""
+    handle = slider(page, FLOOR)
+    assert float(handle.input_value()) == 0
+    thumb = handle.locator("xpath=../..").bounding_box()
+    track = handle.locator("xpath=../../..").bounding_box()
+    y = thumb["y"] + thumb["height"] / 2
+    page.mouse.move(thumb["x"] + thumb["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] * goal / 5, y, steps=5)
+    page.mouse.up()
+    dragged = float(handle.input_value())
+    assert abs(dragged - goal) < 0.3
+    handle.focus()
+    for _ in range(round(abs(goal - dragged) / 0.05)):
+        page.keyboard.press("ArrowRight" if dragged < goal else "ArrowLeft")
+    assert float(handle.input_value()) == goal
+
+
+def verdict(page, words):
+    return page.get_by_text(words).first
+
+
+def test_collapse_is_watched_steered_and_shared(server, open_page):
+    page = open_page(server.url)
+    start = button(page, "Watch a mixture collapse")
+    start.wait_for()
+    began = time.monotonic()
+    start.click()
+    await_plot(page, timeout=25)
+    run = re.search(r"/train\?.*run=([\w-]+)", page.url).group(1)
+    store = server.store
+    verdict(page, "merged, no clusters").wait_for(timeout=25_000)
+    seconds = time.monotonic() - began
+    print(f"merged {seconds:.1f} s after the click")
+    assert seconds < 25
+    first = store.snapshot(run, store.snapshot_steps(run)[0])
+    assert first.metrics["distinct_components"] > 5, first.verdict
+    assert "merged" not in first.verdict
+
+    began = time.monotonic()
+    drag_floor(page)
+    until(page, lambda: store.get(run).verdict.find(": spread") > 0, 60, "spread")
+    verdict(page, ": spread").wait_for(timeout=10_000)
+    print(f"spread {time.monotonic() - began:.1f} s after λ was moved")
+    assert time.monotonic() - began < 60
+    # Curves travel as packed numbers, which Plotly has unpacked in what it drew.
+    curve = "d._fullData.find(t => t.name === 'z-prior')"
+    until(page, lambda: look(page, f"{curve}.y.at(-1) > 1", "z_prior"), 30, "z-prior over 1 nat")
+
+    events = [event for event in store.events(run) if event.field == "z_prior_floor"]
+    assert events[-1].value == 1.5
+
+    def marked():
+        shapes = look(page, "d.layout.shapes", "z_prior")
+        labels = {shape["x0"]: shape.get("label", {}).get("text", "") for shape in shapes}
+        return all(labels.get(event.step, "").startswith("λ ") for event in events[-8:])
+
+    until(page, marked, 30, "marks at the steps where λ was changed")
+
+    page.reload()
+    await_plot(page)
+    assert f"run={run}" in page.url
+    assert store.get(run).status is Status.RUNNING
+    assert float(slider(page, FLOOR).input_value()) == 1.5
+    await_frames(page, 2)
+
+    button(page, "Pause").click()
+    button(page, "Resume").wait_for(timeout=20_000)
+    until(page, lambda: store.get(run).status is Status.PAUSED, 20, "paused")
+    stands = store.get(run).step
+    page.wait_for_timeout(1500)
+    assert store.get(run).step == stands
+    until(page, lambda: int(look(page, "d.dataset.step")) == stands, 20, "the last step is shown")
+
+    second = open_page(page.url, beside=page)
+    await_plot(second)
+    second.get_by_text("paused", exact=False).first.wait_for()
+    button(second, "Resume").click()
+    for each in (second, page):
+        button(each, "Pause").wait_for(timeout=20_000)
+    until(page, lambda: store.get(run).step > stands, 30, "training goes on")
+    second.close()
+
+    server.mixviz("set", run, "z_prior_floor=2")
+    until(page, lambda: float(slider(page, FLOOR).input_value()) == 2, 30, "λ from the terminal")
+    server.mixviz("pause", run)
+    button(page, "Resume").wait_for(timeout=20_000)
+    server.mixviz("continue", run)
+    button(page, "Pause").wait_for(timeout=20_000)
+
+    button(page, "Stop").click()
+    until(page, lambda: store.get(run).status is Status.STOPPED, 30, "stopped")
+    page.get_by_text("stopped").first.wait_for()
+    assert page.locator(plot_selector("latent")).count() == 1

@@ -1,0 +1,102 @@
+"""Tests of the form for a new run: presets, an estimate, a missing data set, images while they train."""
+
+import os
+import re
+
+import pytest
+
+from mixviz.runs import Status
+from tests.browser.driver import Server, await_plot, button, choose, until
+
+
+def number(page, label):
+    """Find a number box by its label."""
+    return page.get_by_role("spinbutton", name=label).or_(page.get_by_label(label, exact=True)).first
+
+
+def estimated(page):
+    """Wait for the estimate and return it."""
+    text = page.get_by_text(re.compile(r"About .+ an epoch, .+ in all\."))
+    text.wait_for(timeout=90_000)
+    return text.inner_text()
+
+
+def test_preset_sets_its_values_and_starts(server, open_page):
+    page = open_page(f"{server.url}/train")
+    choose(page, "Model", "GMVAE v1")
+    choose(page, "Preset", "v1 figure 2c")
+    until(page, lambda: number(page, "Consistency weight α").input_value() == "0.00", 60)
+    assert number(page, "z-prior weight η").input_value() == "1.00"
+    print(estimated(page))
+    button(page, "Start training").click()
+    page.wait_for_url(re.compile("run="))
+    run = page.url.partition("run=")[2].partition("&")[0]
+    until(page, lambda: server.store.get(run).status is Status.RUNNING, 60, "running")
+    await_plot(page)
+    found = server.store.get(run).config
+    assert (found["model"], found["dataset"]) == ("gmvae-v1", "arcs")
+    assert (found["settings"]["eta"], found["settings"]["alpha"]) == (1, 0)
+    assert found["settings"]["components"] == 8
+
+
+def test_missing_data_set_shows_the_reason_and_the_command(tmp_path, open_page):
+    (tmp_path / "empty").mkdir()
+    server = Server(tmp_path / "home", MIXVIZ_DATA=str(tmp_path / "empty"))
+    server.start()
+    try:
+        page = open_page(f"{server.url}/train")
+        choose(page, "Data set", "MNIST (not here)")
+        warning = page.get_by_test_id("stAlert").filter(has_text="MNIST is not in")
+        warning.wait_for()
+        text = warning.inner_text()
+        assert str(tmp_path / "empty") in text
+        assert "mixviz download mnist" in text
+        assert button(page, "Start training").is_disabled()
+        button(page, "Download now").wait_for()
+        choose(page, "Data set", "Arcs")
+        until(page, lambda: button(page, "Start training").is_enabled(), 60)
+    finally:
+        server.kill()
+
+
+def images(page):
+    """Widths of the pictures that the page shows."""
+    return page.locator("[data-testid=stImage] img").evaluate_all(
+        "all => all.filter(i => i.complete).map(i => i.naturalWidth)"
+    )
+
+
+def watch_images(page, server, epochs):
+    box = number(page, "Epochs")
+    box.fill(str(epochs))
+    box.press("Enter")
+    until(page, lambda: f"{epochs}" == number(page, "Epochs").input_value(), 30)
+    estimated(page)
+    button(page, "Start training").click()
+    page.wait_for_url(re.compile("run="))
+    run = page.url.partition("run=")[2].partition("&")[0]
+    await_plot(page)
+    page.get_by_text("Samples of each component").wait_for()
+    page.get_by_text("Reconstructions", exact=True).wait_for()
+    until(page, lambda: len(images(page)) == 2 and min(images(page)) > 100, 60, "images")
+    return run
+
+
+def test_images_show_samples_and_reconstructions(server, open_page):
+    page = open_page(f"{server.url}/train")
+    choose(page, "Preset", "8x8 digits")
+    until(page, lambda: number(page, "Components (K)").input_value() == "20", 60)
+    run = watch_images(page, server, epochs=4)
+    assert server.store.get(run).config["run"]["epochs"] == 4
+    until(page, lambda: server.store.get(run).status is Status.FINISHED, 90, "finished")
+    page.get_by_text("finished").first.wait_for()
+    await_plot(page, "accuracy")
+
+
+@pytest.mark.skipif(not os.environ.get("MIXVIZ_DATA"), reason="needs MNIST: set MIXVIZ_DATA")
+def test_mnist_trains(server, open_page):
+    page = open_page(f"{server.url}/train")
+    choose(page, "Preset", "MNIST in two minutes")
+    until(page, lambda: number(page, "Components (K)").input_value() == "16", 60)
+    run = watch_images(page, server, epochs=1)
+    assert server.store.get(run).dataset == "mnist"
