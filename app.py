@@ -2,12 +2,13 @@
 
 import streamlit as st
 
+from mixviz.cli import fill_static_folder
 from mixviz.ui.runs import pick_run
-from mixviz.ui.services import ICON, prepare_static_files, warm_up
+from mixviz.ui.services import ICON, warm_up
 
 st.set_page_config(page_title="mixviz", page_icon=ICON, layout="wide")
 st.html("<style>.stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }</style>")
-prepare_static_files()
+fill_static_folder()
 
 page = st.navigation(
     [

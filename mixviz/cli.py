@@ -1,8 +1,10 @@
 """The program `mixviz`: train, watch, evaluate and share runs from a terminal."""
 
 import argparse
+import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -319,10 +321,23 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _app(options: argparse.Namespace) -> int:
+    fill_static_folder()
     return subprocess.call(
         [sys.executable, "-m", "streamlit", "run", str(app_file()), *options.rest],
         cwd=app_file().parent,  # where the configuration lies
     )
+
+
+def fill_static_folder() -> None:
+    """Put Plotly's JavaScript, which the Python package carries, where the server serves it."""
+    package = importlib.util.find_spec("plotly")
+    if package is None or package.origin is None:
+        raise MixvizError("Plotly is missing from this installation; install mixviz again.")
+    bundled = Path(package.origin).parent / "package_data" / "plotly.min.js"
+    served = app_file().parent / "static" / "plotly.min.js"
+    if not served.is_file() or served.stat().st_size != bundled.stat().st_size:
+        served.parent.mkdir(exist_ok=True)
+        shutil.copyfile(bundled, served)
 
 
 def app_file() -> Path:

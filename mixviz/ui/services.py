@@ -1,8 +1,6 @@
 """What all sessions of one server share: the run store, the jobs, the files it serves."""
 
 import importlib
-import importlib.util
-import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,18 +38,6 @@ def jobs() -> "Jobs":
     from mixviz.training.jobs import Jobs
 
     return Jobs(store(), worker().train)
-
-
-@st.cache_resource(show_spinner=False)
-def prepare_static_files() -> None:
-    """Put Plotly's JavaScript, which the Python package carries, where the server serves it."""
-    package = importlib.util.find_spec("plotly")
-    assert package is not None and package.origin is not None
-    bundled = Path(package.origin).parent / "package_data" / "plotly.min.js"
-    served = app_file().parent / "static" / "plotly.min.js"
-    if not served.is_file() or served.stat().st_size != bundled.stat().st_size:
-        served.parent.mkdir(exist_ok=True)
-        shutil.copyfile(bundled, served)
 
 
 @st.cache_resource(show_spinner=False)
