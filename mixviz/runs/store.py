@@ -173,11 +173,12 @@ class RunStore:
         self._db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*plain.values(), run))
 
     def queue(self, run: str) -> None:
-        """Mark a run as about to be trained on behalf of this process."""
+        """Mark a run that nobody holds as about to be trained on behalf of this process."""
         self.update(
             run,
             status=Status.QUEUED,
             message="",
+            owner="",  # of a process that died
             host=socket.gethostname(),
             pid=os.getpid(),
             heartbeat=time.time(),
