@@ -168,9 +168,9 @@ def main() -> None:
     if source("mnist").missing:
         print("MNIST is left out:", source("mnist").missing)
     else:
-        results["mnist"] = compare("mnist", 2)
+        results["mnist"] = compare("mnist", 1)
     watching = []
-    for _ in range(3):
+    for _ in range(2):
         alone, seen = headless("arcs"), watched()
         watching.append({**seen, "ratio_to_headless": seen["samples_per_second"] / alone})
     results["watched"] = {
