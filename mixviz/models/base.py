@@ -42,7 +42,6 @@ class MixtureModel(nn.Module, ABC):
     presets: ClassVar[dict[str, Preset]] = {}
     terms: ClassVar[tuple[str, ...]]
     full_batch: ClassVar[bool] = False  # training_step wants all the data at once
-    gates: ClassVar[dict[str, str]] = {}  # term -> setting that is its threshold
 
     config: ModelConfig
     shape: tuple[int, ...]

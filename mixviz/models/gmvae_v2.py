@@ -41,7 +41,6 @@ class GMVAEv2(GMVAE):
 
     Config: ClassVar[type[ModelConfig]] = GMVAEv2Config
     title = "GMVAE v2"
-    gates: ClassVar[dict[str, str]] = {"z_prior": "z_prior_floor"}
     config: GMVAEv2Config
     presets: ClassVar[dict[str, Preset]] = {
         "v2-degeneracy": Preset(

@@ -89,13 +89,6 @@ def test_the_gate_opens_on_the_batch_mean(smooth, seeded, x):
     assert not same(open_gate, closed)
 
 
-def test_the_gate_is_named_after_a_live_setting(smooth):
-    model = smooth("gmvae-v2")
-    for term, name in model.gates.items():
-        assert term in model.terms
-        assert name in model.Config.live_fields()
-
-
 def test_consistency_violation_does_not_reach_the_head(smooth, seeded, x):
     model = smooth("gmvae-v1", eta=1, alpha=0, samples=3)
     without = by_name(model, objective_gradients(model, x, seeded(9)))
