@@ -76,7 +76,7 @@ def linked(key: str, asked: str | int | list[str] | None) -> None:
     Widgets that are bound to the link by Streamlit put their formatted options there; a link should
     hold ids.
     """
-    if key not in st.session_state and asked:
+    if key not in st.session_state and asked not in (None, "", []):  # step 0 counts
         st.session_state[key] = asked
 
 

@@ -125,12 +125,17 @@ class Problems:
         where = message.location.get("url", "")
         # On a link to a page, Streamlit asks for these below the page's own path first.
         probe = "/_stcore/" in where and "404" in message.text
-        lost = self.server_may_die and ("ERR_CONNECTION" in message.text or "WebSocket" in message.text)
+        lost = self.server_may_die and any(
+            words in message.text
+            for words in ("ERR_CONNECTION", "WebSocket", "disconnected from server")
+        )
         if not probe and not lost:
             self.found.append(f"console: {message.text} ({where})")
 
     def _request(self, request: Request) -> None:
-        if not request.url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:")):
+        if not request.url.startswith(
+            ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:")
+        ):
             self.found.append(f"request: {request.url[:200]}")
 
 
@@ -204,8 +209,11 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def button(page: Page, name: str) -> Locator:
-    """Find a button by the whole of its text, without its icon."""
-    return page.locator("button").filter(has=page.get_by_text(name, exact=True))
+    """Find a button by the whole of its text, without its icon.
+
+    A button with help is in the document twice, once for narrow screens.
+    """
+    return page.locator("button:visible").filter(has=page.get_by_text(name, exact=True))
 
 
 def shown_size(page: Page) -> tuple[int, int]:

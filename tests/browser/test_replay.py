@@ -93,7 +93,9 @@ def save(page, first, second=None):
     """Press a button, and the button to save that appears; return the name and what was saved."""
     if second is not None:
         button(page, first).click()
-        found = page.locator("[data-testid=stDownloadButton] button").filter(has_text=second)
+        found = page.locator("[data-testid=stDownloadButton] button:visible").filter(
+            has_text=second
+        )
         found.wait_for(timeout=120_000)
     else:
         found = button(page, first)

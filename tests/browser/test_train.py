@@ -11,7 +11,9 @@ from tests.browser.driver import Server, await_plot, button, choose, until
 
 def number(page, label):
     """Find a number box by its label."""
-    return page.get_by_role("spinbutton", name=label).or_(page.get_by_label(label, exact=True)).first
+    return (
+        page.get_by_role("spinbutton", name=label).or_(page.get_by_label(label, exact=True)).first
+    )
 
 
 def estimated(page):

@@ -1,0 +1,251 @@
+"""Tests of the pages without a browser: every state of a run, every setting, cards before PyTorch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from pydantic import BaseModel, Field
+from streamlit.testing.v1 import AppTest
+
+from mixviz.models import MODELS
+from mixviz.models.gmvae_v2 import GMVAEv2Config
+from mixviz.runs import RunStore, Status
+from mixviz.training.config import RunConfig, plan
+from mixviz.training.trainer import Trainer, create_run
+from mixviz.ui import services
+from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("home", "train", "replay")
+SHORT = {
+    "epochs": 2,
+    "batch_size": 1000,
+    "components": 4,
+    "snapshot_points": 200,
+    "threads": 1,
+}
+
+
+class NoWorker:
+    """Stands in for the process that trains: these tests train nothing through the pages."""
+
+    def train(self, run):
+        raise AssertionError("a page trained a run")
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty store that the pages use."""
+    opened = RunStore(tmp_path / "home")
+    monkeypatch.setenv("MIXVIZ_HOME", str(opened.home))
+    monkeypatch.setattr(services, "import_shipped", lambda *_: None)
+    monkeypatch.setattr(services, "Worker", lambda home: NoWorker())
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    yield opened
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def trained(store, model="gmvae-v2", name="Shown"):
+    run = create_run(store, plan(dataset="arcs", model=model, values=SHORT), name)
+    assert Trainer(store, run).train() is Status.FINISHED
+    return run
+
+
+def show(page, run=None):
+    """Run the app, as a link to one of its pages does."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
+    if run is not None:
+        app.query_params["run"] = run
+        app.session_state["run"] = run
+    if page != "home":
+        app.switch_page(f"pages/{page}.py")
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def texts(app):
+    """Everything that a page says."""
+    kinds = (app.markdown, app.caption, app.info, app.error, app.subheader, app.title)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def buttons(app):
+    return {element.label for element in app.button}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_empty_store(store, page):
+    app = show(page)
+    said = texts(app)
+    expected = {"home": "form or collapse", "train": "Start a run", "replay": "Choose a run"}
+    assert expected[page] in said
+    assert "Runs to explore" not in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_unknown_run_in_the_link(store, page):
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params["run"] = "20200101-000000-ffffff"
+    app.run()
+    if page != "home":
+        app.switch_page(f"pages/{page}.py").run()
+    assert not app.exception
+    assert app.sidebar.selectbox[0].value is None
+    expected = {"home": "form or collapse", "train": "Start a run", "replay": "Choose a run"}
+    assert expected[page] in texts(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_finished_run(store, page):
+    run = trained(store)
+    app = show(page, run)
+    assert "Shown" in texts(app)
+    if page == "train":
+        assert not buttons(app) & {"Pause", "Resume", "Stop"}
+        assert store.get(run).verdict in texts(app)
+    if page == "replay":
+        assert {"Play", "Animation as HTML", "Animation as GIF", "Run as a file"} <= buttons(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_run_whose_process_died(store, page):
+    run = trained(store)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    store.update(run, status=Status.PAUSED, owner="gone", pid=process.pid)
+    assert store.get(run).status is Status.INTERRUPTED
+    app = show(page, run)
+    assert "Shown" in texts(app)
+    if page == "train":
+        assert "Resume" in buttons(app)
+        assert not buttons(app) & {"Pause", "Stop"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_k_means_has_no_z_prior(store, page):
+    app = show(page, trained(store, "k-means"))
+    assert "Shown" in texts(app)
+    assert "**z-prior**" not in texts(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_queued_run_without_pictures(store, page):
+    run = create_run(store, plan(values=SHORT), "Waiting")
+    app = show(page, run)
+    assert "Waiting" in texts(app)
+
+
+CARDS = """
+import sys
+from mixviz.ui import services
+services.warm_up = lambda: None
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app.py", default_timeout=60).run()
+assert not app.exception, app.exception
+assert "torch" not in sys.modules, "PyTorch was imported for the cards"
+replay = [button for button in app.button if button.label == "Replay"]
+print(len(replay), len([c for c in app.caption if "components" in c.value]))
+"""
+
+
+def test_home_shows_cards_before_pytorch_is_imported(tmp_path):
+    shipped = len(list((ROOT / "checkpoints").glob("*.mixviz")))
+    done = subprocess.run(
+        [sys.executable, "-c", CARDS],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"MIXVIZ_HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    cards, verdicts = map(int, done.stdout.split()[-2:])
+    assert cards == shipped > 0
+    assert verdicts >= shipped
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_setting_has_a_widget(store, model):
+    app = show("train")
+    app.selectbox(key="model").select(model).run()
+    assert not app.exception
+    kinds = (app.selectbox, app.checkbox, app.number_input, app.select_slider)
+    labels = {element.label for kind in kinds for element in kind}
+    for config in (MODELS[model].Config, RunConfig):
+        titles = {field.title or name for name, field in config.model_fields.items()}
+        assert titles <= labels, titles - labels
+
+
+class Bounded(BaseModel):
+    free: float = 1.0
+    closed: int = Field(3, ge=1, le=9)
+    opened: float = Field(0.1, gt=0, le=0.5)
+    large: float = Field(30.0, gt=0, le=3600)
+    from_zero: float = Field(0.0, ge=0, le=1)
+    only_positive: float = Field(1e-3, gt=0)
+
+
+FIELDS = Bounded.model_fields
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("free", (None, None)),
+        ("closed", (1, 9)),
+        ("opened", (0, 0.5)),
+        ("large", (0, 3600)),
+        ("from_zero", (0, 1)),
+        ("only_positive", (0, None)),
+    ],
+)
+def test_bounds(name, expected):
+    assert bounds(FIELDS[name]) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("free", False),
+        ("closed", False),
+        ("opened", True),
+        ("large", False),
+        ("from_zero", False),
+        ("only_positive", True),
+    ],
+)
+def test_only_small_positive_settings_are_logarithmic(name, expected):
+    assert is_logarithmic(FIELDS[name]) is expected
+
+
+@pytest.mark.parametrize("current", [1e-3, 0.1, 0.00037, 1e-9])
+def test_logarithmic_steps_hold_the_current_value_and_the_bound(current):
+    field = GMVAEv2Config.model_fields["learning_rate"]
+    steps = logarithmic_steps(field, current)
+    assert current in steps
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 0.1
+    assert {1e-4, 2e-4, 5e-4, 1e-3} <= set(steps)
+    assert all(0 < value <= 0.1 for value in steps)
+
+
+def test_small_numbers_are_written_briefly():
+    assert [as_number(value) for value in (0.001, 5e-6, 0.1)] == ["0.001", "5e-06", "0.1"]
+
+
+@pytest.mark.parametrize("rate", [0.00037, 1e-3])
+def test_live_sliders_offer_the_current_value(store, rate):
+    values = SHORT | {"learning_rate": rate, "z_prior_floor": 0.35}
+    run = create_run(store, plan(values=values), "Live")
+    app = show("train", run)
+    live = {slider.key: slider for slider in (*app.select_slider, *app.slider)}
+    learning_rate = live[f"live.{run}.learning_rate"]
+    assert learning_rate.value == rate
+    assert as_number(rate) in learning_rate.options
+    assert live[f"live.{run}.z_prior_floor"].value == 0.35
