@@ -79,8 +79,10 @@ def _mixture(run_id: str) -> None:
 
 
 def _progress(run_id: str) -> None:
-    """Status, verdict, speed and remaining time."""
+    """Status, verdict, speed and remaining time; it also notices when others steer the run."""
     run = store().get(run_id)
+    if run.status.live and steering.outdated(run, store().events(run_id)):
+        st.rerun()
     if run.total_steps:
         text = f"{badge(run)} epoch {run.epoch:.1f} of {run.total_steps // run.steps_per_epoch}"
         text += f" · step {run.step:,} · {duration(run.seconds)}"

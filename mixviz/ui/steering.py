@@ -80,11 +80,23 @@ def _current(run: Run, name: str, events: list[Event]) -> float:
     return float(changed[-1] if changed else run.config["settings"][name])
 
 
+def outdated(run: Run, events: list[Event]) -> bool:
+    """Whether a slider differs from the run, which was steered from another tab or a terminal."""
+    return any(
+        _settled(key) and st.session_state.get(key, current) != current
+        for name in model_class(run.model).Config.live_fields()
+        for key, current in [(f"{keys.LIVE}{run.id}.{name}", _current(run, name, events))]
+    )
+
+
+def _settled(key: str) -> bool:
+    return time.monotonic() - st.session_state.get(f"{key}.sent", 0.0) > _SETTLED
+
+
 def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) -> None:
     key = f"{keys.LIVE}{run.id}.{name}"
     title = field.title or name
-    sent_at = st.session_state.get(f"{key}.sent", 0.0)
-    if key not in st.session_state or time.monotonic() - sent_at > _SETTLED:
+    if key not in st.session_state or _settled(key):
         # First shown, or changed from another tab or a terminal.
         st.session_state[key] = current
     common: dict[str, Any] = {

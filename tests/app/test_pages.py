@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from pydantic import BaseModel, Field
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest, app_test
 
 from mixviz.models import MODELS
 from mixviz.models.gmvae_v2 import GMVAEv2Config
@@ -36,9 +37,18 @@ class NoWorker:
         raise AssertionError("a page trained a run")
 
 
+class Pages(PagesManager):
+    """Stands in for what AppTest uses, which forgets with every run that `app.py` has the pages."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        PagesManager.uses_pages_directory = False
+
+
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """An empty store that the pages use."""
+    monkeypatch.setattr(app_test, "PagesManager", Pages)
     opened = RunStore(tmp_path / "home")
     monkeypatch.setenv("MIXVIZ_HOME", str(opened.home))
     monkeypatch.setattr(services, "import_shipped", lambda *_: None)

@@ -63,7 +63,7 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     killed = store.get(run)
     saved = json.loads(state.read_bytes())["step"]
     assert 20 <= saved <= killed.step < killed.total_steps
-    until(page, lambda: store.get(run).status is Status.INTERRUPTED, 40, "interrupted")
+    until(page, lambda: store.get(run).status is Status.INTERRUPTED, 60, "interrupted")
 
     server.start()
     page.goto(f"{server.url}/train?run={run}")
@@ -72,7 +72,7 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     assert store.get(run).status is Status.INTERRUPTED
     rows = store.terms(run)
     button(page, "Resume").click()
-    until(page, lambda: store.get(run).status is not Status.INTERRUPTED, 30, "resumed")
+    until(page, lambda: store.get(run).status is not Status.INTERRUPTED, 60, "resumed")
     lowest = killed.step
     while (now := store.get(run)).status is not Status.FINISHED:
         assert now.status in (Status.QUEUED, Status.RUNNING), now
