@@ -41,7 +41,7 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     server.start()
     values = {
         "components": 5,
-        "epochs": 40,
+        "epochs": 10,
         "checkpoint_seconds": 0.3,
         "slow_start": 6,
         "snapshot_points": 1000,
@@ -81,7 +81,8 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     print(f"killed at step {killed.step}, went on from {saved}")
     assert lowest >= saved
     page.get_by_text("finished").first.wait_for()
-    assert int(look(page, "d.dataset.step")) == store.get(run).total_steps
+    total = store.get(run).total_steps
+    until(page, lambda: int(look(page, "d.dataset.step")) == total, 30, "the last step is shown")
     kept = [row for row in rows if row[0] <= saved]
     assert store.terms(run)[: len(kept)] == kept  # what had been learned was not learned again
 
