@@ -4,10 +4,8 @@ import streamlit as st
 
 from mixviz.training.config import Plan, plan
 from mixviz.ui import keys
-from mixviz.ui.config_form import duration, estimate_text, new_run_form
+from mixviz.ui.config_form import estimate_text, new_run_form
 from mixviz.ui.services import jobs
-
-__all__ = ["duration", "new_run", "start", "start_demo"]
 
 
 def new_run(expanded: bool) -> None:
