@@ -10,9 +10,8 @@ MAPPINGS = ("hungarian", "majority", "most_confident")
 def contingency(assignments: np.ndarray, labels: np.ndarray, components: int) -> np.ndarray:
     """Count points by component and class: (K, classes), with a row for every component."""
     classes = int(labels.max()) + 1
-    table = np.zeros((components, classes), dtype=np.int64)
-    np.add.at(table, (assignments, labels), 1)
-    return table
+    cells = assignments.astype(np.int64) * classes + labels
+    return np.bincount(cells, minlength=components * classes).reshape(components, classes)
 
 
 def accuracies(

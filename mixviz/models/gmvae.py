@@ -22,9 +22,13 @@ from mixviz.models.objectives import (
     bernoulli_log_prob,
     gaussian_kl,
     gaussian_log_prob,
+    quick_exp,
     reparameterise,
     standard_normal_kl,
 )
+
+
+_AT_ONCE = 100  # points whose pairs with all draws stay in the processor's cache
 
 
 class GMVAEConfig(ModelConfig):
@@ -162,7 +166,8 @@ class GMVAE(GradientModel):
     def log_posterior(self, z: Tensor, w: Tensor) -> Tensor:
         """log p(c | z, w) by Bayes' rule with p(c) = 1/K, for z (..., D), w (..., W): (..., K)."""
         means, log_variances = self.mixture_at(w)
-        return gaussian_log_prob(z.unsqueeze(-2), means, log_variances).log_softmax(-1)
+        log_joint = gaussian_log_prob(z.unsqueeze(-2), means, log_variances)
+        return log_joint - log_joint.logsumexp(-1, keepdim=True)
 
     def draw(self, x: Tensor, q: Recognition, generator: torch.Generator) -> Draws:
         """Draw S samples of (z, w) and evaluate every closed-form piece at them."""
@@ -271,8 +276,14 @@ class GMVAE(GradientModel):
         flat = x.flatten(1)
         points = torch.cat([flat.square(), flat, torch.ones_like(flat[:, :1])], dim=1)
         weights = torch.cat([precision, -2 * x_mean * precision, constant[:, None]], dim=1)
-        pairs = points @ (-0.5 * weights).T  # (B, draws)
-        return torch.logsumexp(pairs, dim=1) - math.log(len(z.flatten(0, 1)))
+        weights = -0.5 * weights.T  # (2 D + 1, draws)
+        densities = []
+        for part in points.split(_AT_ONCE):
+            pairs = part @ weights  # (B, draws)
+            largest = pairs.amax(1, keepdim=True)
+            sums = quick_exp(pairs.sub_(largest)).mean(1, keepdim=True)
+            densities.append((largest + sums.log())[:, 0])
+        return torch.cat(densities)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means of q(z|x) and log-responsibilities, from one pass of the recognition network."""

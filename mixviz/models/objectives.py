@@ -9,6 +9,14 @@ from torch.nn import functional
 LOG_2PI = math.log(2 * math.pi)
 
 
+_SMALLEST = -80.0  # exp of it, 2e-35, is still a normal number in single precision
+
+
+def quick_exp(value: Tensor) -> Tensor:
+    """exp(value), at least 2e-35: results too small for full precision take ten times as long."""
+    return value.clamp(min=_SMALLEST).exp()
+
+
 def gaussian_log_prob(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """log N(value; mean, exp(log_variance)), summed over the last dimension (...,)."""
     squared = (value - mean).square() * torch.exp(-log_variance)

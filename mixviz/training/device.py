@@ -1,5 +1,7 @@
 """Device, precision and random streams, chosen in one place."""
 
+import os
+
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -25,7 +27,11 @@ def make_fabric(config: RunConfig) -> Fabric:
     }
     if not available.get(config.device, True):
         raise MixvizError(f"There is no {config.device} device on this machine; use device=auto.")
-    return Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    # Lightning makes every look for a GPU, one in each step of Adam, open the driver's library anew.
+    # That protects processes about to be forked; the one that trains has been.
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    return fabric
 
 
 def use_threads(config: RunConfig, shape: tuple[int, ...]) -> None:

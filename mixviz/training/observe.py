@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from mixviz.evaluation import (
     verdict,
 )
 from mixviz.models import MixtureModel
+from mixviz.models.objectives import quick_exp
 from mixviz.runs import Snapshot, Subsample
 from mixviz.training.device import stream
 
@@ -29,7 +31,7 @@ STRIP = 8  # samples per component
 RECONSTRUCTED = 12
 TERM_POINTS = 1000
 GRID = 40  # cells along each side of the density picture
-BATCH = {True: 2_500, False: 500}  # by whether observations are vectors
+BATCH = {True: 1_000, False: 500}  # by whether observations are vectors
 
 
 class Diverged(MixvizError):
@@ -55,12 +57,12 @@ class Encoded:
     latents: np.ndarray
     responsibilities: np.ndarray
 
-    @property
+    @cached_property
     def assignments(self) -> np.ndarray:
         """Most probable component (N,)."""
         return self.responsibilities.argmax(1).astype(np.int16)
 
-    @property
+    @cached_property
     def confidences(self) -> np.ndarray:
         """Probability of the most probable component (N,)."""
         confidences: np.ndarray = self.responsibilities.max(1)
@@ -79,7 +81,7 @@ def encode(model: MixtureModel, x: Tensor) -> Encoded:
     for batch in x.split(BATCH[x.ndim == 2]):
         means, log_responsibilities = model.encode(batch)
         latents.append(means.float().cpu())
-        responsibilities.append(log_responsibilities.float().exp().cpu())
+        responsibilities.append(quick_exp(log_responsibilities.float()).cpu())
     encoded = Encoded(torch.cat(latents).numpy(), torch.cat(responsibilities).numpy())
     for name, values in vars(encoded).items():
         if not np.isfinite(values).all():

@@ -21,6 +21,7 @@ from mixviz.training.observe import Diverged, Observer, evaluate
 from mixviz.training.schedule import SnapshotClock, slow_start_until, superfluous
 
 POLL = 0.1  # seconds between looks at the store
+BEAT = 0.5  # seconds between rows written to the store
 PAUSED_POLL = 0.1
 HEARTBEAT = 5.0  # seconds
 ROWS = 1000  # rows of terms to aim for
@@ -197,8 +198,8 @@ class Trainer:
     def _flush(self) -> None:
         """Make one row of the steps since the last; the only place that waits for the device."""
         names = self._pending[0].keys()
-        table = torch.stack([torch.stack(list(terms.values())) for terms in self._pending])
-        means = table.mean(0).tolist()
+        values = torch.stack([value for terms in self._pending for value in terms.values()])
+        means = values.view(len(self._pending), -1).mean(0).tolist()
         row = dict(zip(names, means, strict=True))
         self._pending.clear()
         self._rows.append((self.step, self.step / self.steps_per_epoch, row))
@@ -216,7 +217,8 @@ class Trainer:
         now = time.perf_counter()
         if now - self._polled >= POLL:
             self._polled = now
-            self._beat()
+            if now - self._beaten >= BEAT:
+                self._beat()
             if self._obey(self.store.open_commands(self.run)):
                 return True
             self._watched = self.store.get(self.run).is_watched
@@ -228,6 +230,7 @@ class Trainer:
         return False
 
     _watched = False
+    _beaten = 0.0
 
     def _wait_for_slow_start(self) -> None:
         remaining = slow_start_until(self.step, self.config.slow_start) - self.seconds
@@ -246,6 +249,7 @@ class Trainer:
         return (self.step - self._first_step) * self.batch_size / elapsed
 
     def _beat(self) -> None:
+        self._beaten = time.perf_counter()
         rows, self._rows = self._rows, []
         mine = self.store.beat(
             self.run,
