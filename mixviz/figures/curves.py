@@ -44,7 +44,7 @@ def z_prior_figure(
     """
     steps, values = column(rows, "z_prior")
     ceiling = math.log(components)
-    data = [_line(steps, values, "z-prior", colour(0))]
+    data = [_line("z_prior", steps, values, "z-prior", colour(0))]
     floors = [(step, value) for step, value in floor_history if math.isfinite(value)]
     if floors:
         data.append(_floor(floors, int(steps[-1]) if len(steps) else floors[-1][0]))
@@ -76,7 +76,7 @@ def terms_figure(
     data = []
     for i, term in enumerate(_terms(rows)):
         name = called.get(term, term.replace("_", " "))
-        data.append(_line(*column(rows, term), name, colour(i + 1)))
+        data.append(_line(term, *column(rows, term), name, colour(i + 1)))
     shapes = marks(events)
     return {"data": data, "layout": layout(uirevision, axis("step"), axis("nats"), shapes=shapes)}
 
@@ -86,7 +86,11 @@ def metrics_figure(rows: Rows, uirevision: str | int) -> Spec:
     known = set().union(*(metrics for _, _, metrics in rows))
     data = [
         _line(
-            *column(rows, key), name, colour(i), mode="lines+markers" if len(rows) < 50 else "lines"
+            key,
+            *column(rows, key),
+            name,
+            colour(i),
+            mode="lines+markers" if len(rows) < 50 else "lines",
         )
         for i, (key, name) in enumerate(METRICS.items())
         if key in known
@@ -136,12 +140,12 @@ def _terms(rows: Rows) -> list[str]:
 
 
 def _line(
-    steps: np.ndarray, values: np.ndarray, name: str, shade: str, mode: str = "lines"
+    uid: str, steps: np.ndarray, values: np.ndarray, name: str, shade: str, mode: str = "lines"
 ) -> Spec:
     return {
         "type": "scatter",
         "mode": mode,
-        "uid": name,
+        "uid": uid,
         "name": plain(name),
         "x": packed(steps),
         "y": packed(values),

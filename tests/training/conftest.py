@@ -132,4 +132,5 @@ def store(tmp_path):
 def eager(monkeypatch):
     """Trainers look at the store after every row."""
     monkeypatch.setattr(trainer, "POLL", 0.0)
+    monkeypatch.setattr(trainer, "BEAT", 0.0)
     monkeypatch.setattr(trainer, "PAUSED_POLL", 0.01)
