@@ -27,7 +27,6 @@ from mixviz.models.objectives import (
     standard_normal_kl,
 )
 
-
 _AT_ONCE = 100  # points whose pairs with all draws stay in the processor's cache
 
 
