@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from mixviz.data import images, synthetic
-from mixviz.data.dataset import Dataset, Kind
+from mixviz.data.dataset import Dataset, Kind, joined
 from mixviz.errors import MixvizError, unknown
 
 
@@ -107,7 +107,7 @@ def load(name: str, part: str = "train") -> Dataset:
     name
         A key of `SOURCES`.
     part
-        `train` or `test`. A set without an official split gives all of it for both.
+        `train`, `test` or `all`. A set without an official split gives all of it for each.
 
     Raises
     ------
@@ -117,9 +117,13 @@ def load(name: str, part: str = "train") -> Dataset:
     found = source(name)
     if found.missing:
         raise MixvizError(found.missing + ".")
-    split = found.train_split if part == "train" else found.test_split
+    splits = {"train": found.train_split, "test": found.test_split}
     try:
-        return _read(name, split, str(images.data_root()))
+        if part == "all" and found.train_split != found.test_split:
+            return joined(
+                *(_read(name, split, str(images.data_root())) for split in splits.values())
+            )
+        return _read(name, splits.get(part, "all"), str(images.data_root()))
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
         # torchvision asserts what it reads in a header, without a message.
         reason = str(error) or type(error).__name__

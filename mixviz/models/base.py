@@ -33,8 +33,10 @@ class Components:
 class MixtureModel(nn.Module, ABC):
     """A mixture model over a latent space of D dimensions with K components.
 
-    Terms are named scalars in nats, means over a batch. Methods other than `training_step` are
-    called in evaluation mode and without gradient.
+    Terms are named scalars in nats, means over a batch; a model that trains in stages may return
+    only those of the present stage. Methods other than `prepare`, `training_step` and `end_epoch`
+    are called in evaluation mode and without gradient. All that training changes is a parameter, a
+    buffer, a live setting or the state of an optimiser, and no tensor is registered twice.
     """
 
     Config: ClassVar[type[ModelConfig]]
@@ -42,12 +44,26 @@ class MixtureModel(nn.Module, ABC):
     presets: ClassVar[dict[str, Preset]] = {}
     terms: ClassVar[tuple[str, ...]]
     full_batch: ClassVar[bool] = False  # training_step wants all the data at once
+    semi_supervised: ClassVar[bool] = False  # `supervise` is called; the config has `labelled`
 
     config: ModelConfig
     shape: tuple[int, ...]
 
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
-        """Start from the data where the model needs it, before the first step."""
+        """Start from all the data (N, *shape) where the model needs it, before the first step."""
+
+    def supervise(self, x: Tensor, labels: Tensor) -> None:
+        """Take the labelled observations (n, *shape) with their classes (n,), before anything else.
+
+        Called again when a run is resumed; only models with `semi_supervised` are shown labels.
+        """
+
+    def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
+        """Do what is done between epochs, `epoch` of them being over: targets, schedules, stages.
+
+        x is all the data (N, *shape). Whatever this changes must be a parameter or buffer, so that a
+        resumed run has it.
+        """
 
     def converged(self) -> bool:
         """Whether further steps change nothing."""
@@ -78,8 +94,12 @@ class MixtureModel(nn.Module, ABC):
         """Return the mixture in latent space (GMVAE: at w = 0)."""
 
     @abstractmethod
-    def decode(self, z: Tensor) -> Tensor:
-        """Mean of p(x|z) for latents (B, D): (B, *shape)."""
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Mean of p(x|z, c) for latents (B, D) and components (B,): (B, *shape).
+
+        Most models have p(x|z) and ignore c; the others take the most probable c of each z where
+        none is given.
+        """
 
     @abstractmethod
     def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:

@@ -43,7 +43,7 @@ class ClassicalModel(MixtureModel):
         flat = x.flatten(1)
         return flat, torch.full_like(flat, -math.inf)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Data are their own latents: (B, *shape)."""
         return z.unflatten(-1, self.shape)
 

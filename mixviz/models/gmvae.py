@@ -242,7 +242,7 @@ class GMVAE(GradientModel):
         count = self.config.components
         return Components(means, log_variances.exp(), means.new_full((count,), 1 / count))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of p(x|z) for latents (B, D): (B, *shape)."""
         output = _full(self.decoder(z))
         mean = output.sigmoid() if self.likelihood == "bernoulli" else output.chunk(2, dim=-1)[0]

@@ -19,6 +19,11 @@ class RunConfig(Settings):
         200, "Batch size", "Observations in one step.", paper="50", ge=2, le=100_000
     )
     seed: int = setting(0, "Seed", "Start of every random number of the run.", ge=0, le=2**31 - 1)
+    split: Literal["train", "all"] = setting(
+        "train",
+        "Trained on",
+        "all trains on the test set too, without its labels, and scores on all, as MPCC does.",
+    )
     precision: Literal["32-true", "bf16-mixed"] = setting(
         "32-true",
         "Precision",
@@ -59,6 +64,11 @@ class RunConfig(Settings):
     snapshot_count: int = setting(
         300, "Snapshots kept", "The most that are kept for replay.", ge=10, le=1000
     )
+
+    @property
+    def scored_split(self) -> str:
+        """Part of the data set on which the run is observed and scored."""
+        return "all" if self.split == "all" else "test"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mixviz.errors import MixvizError
 from mixviz.training.config import RunConfig
 
 PROCESSORS = torch.get_num_threads()  # asked before any run sets its own number
-_PURPOSES = ("start", "noise", "order", "snapshot", "evaluation")
+_PURPOSES = ("start", "noise", "order", "snapshot", "evaluation", "labels")
 
 
 def make_fabric(config: RunConfig) -> Fabric:

@@ -31,6 +31,8 @@ def seconds_per_epoch(plan: Plan) -> float:
         x = np.random.default_rng(0).random((size, *described.shape), dtype=np.float32)
         batch = fabric.to_device(torch.from_numpy(x))
         noise = stream(plan.run.seed, "noise", device=fabric.device)
+        if model.semi_supervised:
+            model.supervise(batch, torch.arange(size, device=batch.device) % described.classes)
         model.prepare(batch, noise)
         began = 0.0
         for step in range(TIMED + 1):

@@ -89,13 +89,19 @@ def encode(model: MixtureModel, x: Tensor) -> Encoded:
     return encoded
 
 
+def reconstruct(model: MixtureModel, x: Tensor) -> Tensor:
+    """Decode the latents of observations (B, *shape) as members of their components."""
+    latents, log_responsibilities = model.encode(x)
+    return model.decode(latents, log_responsibilities.argmax(1))
+
+
 def mean_terms(model: MixtureModel, x: Tensor, seed: int) -> dict[str, float]:
     """Terms of the objective, nats, mean over observations; the same draws at every call."""
     generator = stream(seed, "evaluation", device=x.device)
-    totals: dict[str, float] = dict.fromkeys(model.terms, 0.0)
+    totals: dict[str, float] = {}
     for batch in x.split(BATCH[x.ndim == 2]):
         for name, value in model.evaluate_terms(batch, generator).items():
-            totals[name] += float(value) * len(batch) / len(x)
+            totals[name] = totals.get(name, 0.0) + float(value) * len(batch) / len(x)
     return totals
 
 
@@ -198,7 +204,7 @@ class Observer:
         samples = model.sample(each, generator).unflatten(0, (count, STRIP))
         pictures = {
             "samples": self._pixels(samples),
-            "reconstructions": self._pixels(model.decode(model.posterior(self._inputs)[0])),
+            "reconstructions": self._pixels(reconstruct(model, self._inputs)),
         }
         if self.planar:
             density = model.log_density(self._grid, generator)

@@ -63,7 +63,7 @@ def evaluate_run(store: RunStore, run: str, dataset: str | None = None) -> dict[
         When there is no checkpoint, or the data have another shape.
     """
     saved = load_run(store, run)
-    data = load(dataset or saved.plan.dataset, "test")
+    data = load(dataset or saved.plan.dataset, saved.plan.run.scored_split)
     if data.shape != saved.model.shape:
         raise MixvizError(
             f"Run {run} was trained on data of shape {saved.model.shape}, "

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor
 
-from mixviz.data import load
+from mixviz.data import Dataset, labelled_subset, load
 from mixviz.errors import MixvizError
 from mixviz.models import MixtureModel, Terms, create, invalid
 from mixviz.runs import Command, Event, Run, RunStore, Status
@@ -110,7 +110,8 @@ class Trainer:
     def _set_up(self) -> None:
         plan = Plan.from_json(self.store.get(self.run).config)
         self.plan, self.config = plan, plan.run
-        train, self.test = load(plan.dataset, "train"), load(plan.dataset, "test")
+        train = load(plan.dataset, self.config.split)
+        self.test = load(plan.dataset, self.config.scored_split)
         use_threads(self.config, train.shape)
         self.fabric = make_fabric(self.config)
         self.x: Tensor = self.fabric.to_device(torch.from_numpy(train.x))
@@ -118,6 +119,8 @@ class Trainer:
             plan.model, plan.settings, train.shape, stream(self.config.seed, "start")
         )
         self.model.to(self.fabric.device)
+        if self.model.semi_supervised:
+            self._supervise(train)
         self.model.train()
         self.model.make_optimizers()
         self.noise = stream(self.config.seed, "noise", device=self.fabric.device)
@@ -138,6 +141,15 @@ class Trainer:
             self._begin()
         self._started, self._paused, self._first_step = time.perf_counter(), 0.0, self.step
         self._checkpointed = self._polled = self._started
+
+    def _supervise(self, train: Dataset) -> None:
+        """Show the model its labelled observations, and no other label."""
+        count = self.model.config.labelled  # type: ignore[attr-defined]
+        chosen = labelled_subset(train, count, stream_seed(self.config.seed, "labels"))
+        labels = torch.from_numpy(chosen.labels)
+        self.model.supervise(
+            self.fabric.to_device(torch.from_numpy(chosen.x)), self.fabric.to_device(labels)
+        )
 
     def _begin(self) -> None:
         self.seconds_before = 0.0
@@ -175,6 +187,9 @@ class Trainer:
                 with self.fabric.autocast():
                     self._pending.append(self.model.training_step(self.x[batch], self.noise))
                 self.step += 1
+                if self.step % self.steps_per_epoch == 0:
+                    epoch = self.step // self.steps_per_epoch
+                    self.model.end_epoch(epoch, self.x, self.noise)
                 last = self.step == self.total or self.model.converged()
                 if self.step % self.steps_per_row and not last:
                     continue
@@ -197,9 +212,10 @@ class Trainer:
 
     def _flush(self) -> None:
         """Make one row of the steps since the last; the only place that waits for the device."""
-        names = self._pending[0].keys()
-        values = torch.stack([value for terms in self._pending for value in terms.values()])
-        means = values.view(len(self._pending), -1).mean(0).tolist()
+        names = self._pending[-1].keys()
+        pending = [terms for terms in self._pending if terms.keys() == names]  # of this stage
+        values = torch.stack([value for terms in pending for value in terms.values()])
+        means = values.view(len(pending), -1).mean(0).tolist()
         row = dict(zip(names, means, strict=True))
         self._pending.clear()
         self._rows.append((self.step, self.step / self.steps_per_epoch, row))

@@ -80,7 +80,7 @@ def watch_images(page, server, epochs):
     await_plot(page)
     page.get_by_text("Samples of each component").wait_for()
     page.get_by_text("Reconstructions", exact=True).wait_for()
-    until(page, lambda: len(images(page)) == 2 and min(images(page)) > 100, 60, "images")
+    until(page, lambda: [width > 100 for width in images(page)] == [True] * 2, 60, "images")
     return run
 
 

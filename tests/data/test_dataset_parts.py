@@ -1,0 +1,50 @@
+"""Tests of the parts of a data set: both splits as one, and labelled subsets."""
+
+import numpy as np
+import pytest
+
+from mixviz.data import Dataset, labelled_subset, load
+from mixviz.data.dataset import joined
+from mixviz.errors import MixvizError
+
+
+def made(labels, split="train"):
+    labels = None if labels is None else np.array(labels)
+    count = 6 if labels is None else len(labels)
+    x = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+    return Dataset("made", split, x, "vector", "none", labels)
+
+
+def test_joined_puts_the_test_part_after_the_training_part():
+    both = joined(made([0, 1, 2]), made([2, 0], "test"))
+    assert both.split == "all"
+    assert both.labels.tolist() == [0, 1, 2, 2, 0]
+    assert both.x.tolist() == [*made([0, 1, 2]).x.tolist(), *made([2, 0]).x.tolist()]
+
+
+def test_all_of_a_set_without_splits_is_the_set():
+    np.testing.assert_array_equal(load("digits", "all").x, load("digits", "train").x)
+
+
+@pytest.mark.parametrize("count", [10, 100, 103])
+def test_labelled_subset_is_even_and_depends_on_the_seed(count):
+    digits = load("digits")
+    subset = labelled_subset(digits, count, seed=1)
+    assert len(subset) == len(subset.labels) == count
+    shares = np.bincount(subset.labels, minlength=10)
+    assert shares.max() - shares.min() <= 1
+    rows = {tuple(x.ravel()): label for x, label in zip(digits.x, digits.labels, strict=True)}
+    assert all(rows[tuple(x.ravel())] == y for x, y in zip(subset.x, subset.labels, strict=True))
+    np.testing.assert_array_equal(subset.x, labelled_subset(digits, count, seed=1).x)
+    assert not np.array_equal(subset.x, labelled_subset(digits, count, seed=2).x)
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_a_subset_that_cannot_be_had_is_refused(count):
+    with pytest.raises(MixvizError, match="at least 3 and at most 6"):
+        labelled_subset(made([0, 0, 1, 1, 2, 2, 2]), count, seed=0)
+
+
+def test_a_set_without_labels_is_refused():
+    with pytest.raises(MixvizError, match="has no labels"):
+        labelled_subset(made(None), 3, seed=0)
