@@ -18,6 +18,9 @@ from mixviz.models.base import Components, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
 
 
+COMPARED = 10_000
+
+
 class ClassicalModel(MixtureModel):
     """Parameters are float64 buffers; a step hands them to scikit-learn and takes them back."""
 
@@ -59,11 +62,24 @@ class ClassicalModel(MixtureModel):
             getattr(self, name).copy_(torch.from_numpy(np.asarray(value)))
 
 
+class KMeansConfig(ModelConfig):
+    """Settings of Lloyd's algorithm."""
+
+    starts: int = setting(
+        10,
+        "Starts",
+        "k-means++ starts of which the one that ends with the least inertia is shown.",
+        ge=1,
+        le=100,
+    )
+
+
 class KMeansModel(ClassicalModel):
     """Lloyd's algorithm from a k-means++ start; `inertia` is the mean squared distance."""
 
-    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    Config: ClassVar[type[ModelConfig]] = KMeansConfig
     title = "k-means"
+    config: KMeansConfig
     variances: Tensor
     terms = ("inertia",)
     presets: ClassVar[dict[str, Preset]] = {
@@ -76,21 +92,27 @@ class KMeansModel(ClassicalModel):
         self.register_buffer("variances", torch.ones(config.components, dtype=torch.float64))
 
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
-        """Choose the first centres by k-means++."""
+        """Choose the first centres by k-means++: of several starts, the one that ends best.
+
+        The ends are compared on at most 10,000 points.
+        """
         data = _array(x)
-        centres, _ = kmeans_plusplus(
-            data, self.config.components, random_state=_random_state(generator)
-        )
-        self._store(means=centres)
+        some = data[:: -(-len(data) // COMPARED)]
+        count = self.config.components
+        starts = [
+            kmeans_plusplus(some, count, random_state=_random_state(generator))[0]
+            for _ in range(self.config.starts)
+        ]
+        if len(starts) > 1:
+            starts.sort(key=lambda centres: _lloyd(some, centres).inertia_)
+        self._store(means=starts[0])
         self._spread(data)
 
     def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
         """Assign every point, then move every centre to the mean of its points."""
         data = _array(x)
         before = self.means.numpy().copy()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = KMeans(self.config.components, init=before, n_init=1, max_iter=1).fit(data)
+        fitted = _lloyd(data, before, max_iter=1)
         self._store(means=fitted.cluster_centers_)
         self._spread(data)
         self.done.fill_(np.allclose(before, fitted.cluster_centers_, rtol=0, atol=1e-9))
@@ -253,6 +275,13 @@ class GMMModel(ClassicalModel):
     def log_density(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
         """log p(x), exact: (B,)."""
         return torch.from_numpy(self._log_likelihood(_array(x))).float()
+
+
+def _lloyd(x: np.ndarray, centres: np.ndarray, max_iter: int = 300) -> KMeans:
+    """Fit from given centres."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return KMeans(len(centres), init=centres, n_init=1, max_iter=max_iter).fit(x)
 
 
 def _array(x: Tensor) -> np.ndarray:
