@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     settings = add("settings", _settings, "List the settings of a model and of a run.")
     settings.add_argument("model")
     add("datasets", _datasets, "List the data sets and whether they are at hand.")
-    add("download", _download, "Fetch a data set.").add_argument("dataset")
+    add("download", _download, "Fetch a data set, or compute features.").add_argument("dataset")
     add("app", _app, "Open the app in a browser; options after it go to streamlit run.")
     return parser
 
@@ -112,18 +112,22 @@ def _json_option(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from mixviz.training.config import plan
-    from mixviz.training.trainer import create_run
+    from mixviz.training.trainer import check, create_run
 
     values = dict(_assignment(text) for text in options.set)
     values |= {k: v for k in ("epochs", "seed") if (v := getattr(options, k)) is not None}
     chosen = plan(
         dataset=options.dataset, model=options.model, preset_name=options.preset, values=values
     )
+    check(chosen)
     store = RunStore()
     return _train_here(store, create_run(store, chosen, options.name), options.json)
 
 
 def _resume(options: argparse.Namespace) -> int:
+    from mixviz.training.config import Plan
+    from mixviz.training.trainer import check
+
     store = RunStore()
     run = store.get(options.run)
     if run.status is Status.DIVERGED:
@@ -140,6 +144,7 @@ def _resume(options: argparse.Namespace) -> int:
         config = dict(run.config)
         config["run"] = build(RunConfig, config["run"] | {"epochs": options.epochs}).model_dump()
         store.update(run.id, config=config)
+    check(Plan.from_json(store.get(run.id).config))
     return _train_here(store, run.id, options.json)
 
 
@@ -180,15 +185,18 @@ def _report(run: Run) -> None:
     if run.verdict:
         print(f"verdict  {run.verdict}")
     if run.result:
-        _print_scores(run.result)
+        _print_scores(run, run.result)
 
 
-def _print_scores(result: dict[str, Any]) -> None:
+def _print_scores(run: Run, result: dict[str, Any]) -> None:
+    from mixviz.models import model_class
+
+    units = model_class(run.model).units
     terms = "  ".join(
         f"{name} {'not finite' if value is None else f'{value:.3f}'}"
         for name, value in result["terms"].items()
     )
-    print(f"terms    {terms}  (nats, {result['split']} split)")
+    print(f"terms    {terms}  ({units}, {result['split']} split)")
     if result["accuracy"]:
         scores = result["accuracy"] | {"nmi": result["nmi"], "ari": result["ari"]}
         print("scores   " + "  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
@@ -260,7 +268,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(json.dumps({"run": run.id, **result}, allow_nan=False))
     else:
         print(f"run      {run.id}  {run.name}\nverdict  {result['verdict']}")
-        _print_scores(result)
+        _print_scores(run, result)
     return 0
 
 
@@ -309,7 +317,7 @@ def _datasets(options: argparse.Namespace) -> int:
     from mixviz.data import SOURCES
 
     for item in SOURCES.values():
-        print(f"{item.name:<14}  {item.missing or 'ready'}")
+        print(f"{item.name:<22}  {item.missing or 'ready'}")
     return 0
 
 
@@ -322,10 +330,15 @@ def _download(options: argparse.Namespace) -> int:
 
 def _app(options: argparse.Namespace) -> int:
     fill_static_folder()
-    return subprocess.call(
+    with subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(app_file()), *options.rest],
         cwd=app_file().parent,  # where the configuration lies
-    )
+    ) as server:
+        while True:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:  # the server hears it too, and ends
+                continue
 
 
 def fill_static_folder() -> None:

@@ -146,11 +146,31 @@ def test_run_that_diverged_says_so_and_is_not_resumed(home, capsys):
     assert printed_json(capsys, "evaluate", found["run"])["terms"].keys() >= TERMS
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--set=network=conv28"], "Network conv28 needs images of 28x28 pixels"),
+        (["--dataset=mnist"], "get it with: mixviz download mnist"),
+        pytest.param(
+            ["--set=device=cuda"],
+            "There is no cuda device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_run_is_made(
+    home, capsys, monkeypatch, tmp_path, options, said
+):
+    monkeypatch.setenv("MIXVIZ_DATA", str(tmp_path / "empty"))
+    assert said in refusal(capsys, "train", *options)
+    assert RunStore(home).runs() == []
+
+
 def test_run_that_failed_says_why(home, capsys):
-    status, _, err = call(capsys, "train", "--set=network=conv28")
+    status, _, err = call(capsys, "train", "--set=likelihood=bernoulli")
     assert status == 1
     assert "Traceback" not in err
-    assert "failed: Network conv28 needs images of 28x28 pixels" in err.splitlines()[-1]
+    assert "failed: A Bernoulli likelihood needs values in [0, 1]" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,18 +1,11 @@
 """Image data sets: scikit-learn's digits, and MNIST and Fashion-MNIST through torchvision."""
 
-import os
 from pathlib import Path
 
 import numpy as np
-from platformdirs import user_cache_path
 
 from mixviz.data.dataset import Dataset
-
-
-def data_root() -> Path:
-    """Folder that holds downloaded data: `MIXVIZ_DATA`, else the user's cache folder."""
-    configured = os.environ.get("MIXVIZ_DATA")
-    return Path(configured).expanduser() if configured else user_cache_path("mixviz") / "data"
+from mixviz.data.downloads import data_root
 
 
 def digits(split: str) -> Dataset:

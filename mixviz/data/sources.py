@@ -1,93 +1,116 @@
-"""Which data sets there are, whether they can be had, and how to load one."""
+"""Which data sets there are, and how to load one."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
-from mixviz.data import images, synthetic
-from mixviz.data.dataset import Dataset, Kind, joined
+from mixviz.data import downloads, image_files, images, synthetic
+from mixviz.data.dataset import Dataset, joined
+from mixviz.data.downloads import data_root
+from mixviz.data.entries import (
+    Source,
+    explained,
+    mnist_like,
+    published,
+    refuse_what_does_not_fit,
+    resnet50,
+)
 from mixviz.errors import MixvizError, unknown
 
-
-@dataclass(frozen=True)
-class Source:
-    """A data set that can be asked for by name, described without loading it."""
-
-    name: str
-    title: str
-    kind: Kind
-    shape: tuple[int, ...]
-    size: int  # observations in the training part
-    classes: int
-    read: Callable[[str], Dataset]
-    train_split: str = "train"
-    test_split: str = "test"
-    torchvision_class: str | None = None
-
-    @property
-    def missing(self) -> str | None:
-        """Why the set cannot be loaded and the command that gets it, or None if it can."""
-        if self.torchvision_class is None:
-            return None
-        files = images.torchvision_files(self.torchvision_class)
-        if all(file.is_file() for file in files):
-            return None
-        return (
-            f"{self.title} is not in {images.data_root()}; get it with: mixviz download {self.name}"
-        )
-
-    def download(self, progress: Callable[[float], None] | None = None) -> None:
-        """Fetch the files into `data_root()`; torchvision draws a progress bar on stderr too.
-
-        Parameters
-        ----------
-        progress
-            Called a few times a second with the share of the bytes that are there, in [0, 1].
-
-        Raises
-        ------
-        MixvizError
-            When the set is not one that can be downloaded, or the network fails.
-        """
-        if self.torchvision_class is None:
-            raise MixvizError(f"{self.title} comes with the program; there is nothing to download.")
-        fetch = partial(images.torchvision_images, self.name, self.torchvision_class, "train", True)
-        try:
-            with ThreadPoolExecutor(1) as worker:
-                fetching = worker.submit(fetch)
-                while progress and not wait([fetching], timeout=0.3).done:
-                    progress(images.downloaded_share(self.torchvision_class))
-                fetching.result()
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise MixvizError(
-                f"{self.title} could not be downloaded ({reason}); check the network, or put its "
-                f"files under {images.data_root()} and set MIXVIZ_DATA to that folder."
-            ) from error
-
-
-def _torchvision_source(name: str, title: str, class_name: str) -> Source:
-    return Source(
-        name,
-        title,
-        "image",
-        (1, 28, 28),
-        60_000,
+_COLOUR = (3, 32, 32)
+_IMAGES = (
+    Source("digits", "Digits 8x8", "image", (1, 8, 8), 1797, 10, images.digits, "all", "all"),
+    mnist_like("mnist", "MNIST", "MNIST"),
+    mnist_like("fashion-mnist", "Fashion-MNIST", "FashionMNIST"),
+    published(
+        "usps",
+        "USPS",
+        (1, 16, 16),
+        7_291,
         10,
-        partial(images.torchvision_images, name, class_name),
-        torchvision_class=class_name,
-    )
-
+        image_files.usps,
+        image_files.USPS_FILES,
+        downloads.USPS,
+    ),
+    published(
+        "omniglot",
+        "Omniglot",
+        (1, 28, 28),
+        32_460,
+        50,
+        image_files.omniglot,
+        image_files.OMNIGLOT_FILES,
+        downloads.OMNIGLOT,
+        train_split="all",
+        test_split="all",
+    ),
+    published(
+        "svhn",
+        "SVHN",
+        _COLOUR,
+        73_257,
+        10,
+        image_files.svhn,
+        image_files.SVHN_FILES,
+        downloads.SVHN,
+    ),
+    published(
+        "svhn-extra",
+        "SVHN with extra",
+        _COLOUR,
+        604_388,
+        10,
+        image_files.svhn_extra,
+        image_files.SVHN_EXTRA_FILES,
+        downloads.SVHN_EXTRA,
+    ),
+    published(
+        "cifar-10",
+        "CIFAR-10",
+        _COLOUR,
+        50_000,
+        10,
+        image_files.cifar_10,
+        image_files.CIFAR_10_FILES,
+        downloads.CIFAR_10,
+    ),
+    published(
+        "cifar-100",
+        "CIFAR-100",
+        _COLOUR,
+        50_000,
+        100,
+        image_files.cifar_100,
+        image_files.CIFAR_100_FILES,
+        downloads.CIFAR_100,
+    ),
+    published(
+        "cifar-100-20",
+        "CIFAR-100, 20 superclasses",
+        _COLOUR,
+        50_000,
+        20,
+        image_files.cifar_100_20,
+        image_files.CIFAR_100_FILES,
+        downloads.CIFAR_100,
+    ),
+    published(
+        "stl-10",
+        "STL-10",
+        (3, 96, 96),
+        5_000,
+        10,
+        image_files.stl_10,
+        image_files.STL_10_FILES,
+        downloads.STL_10,
+    ),
+)
 
 SOURCES: dict[str, Source] = {
     item.name: item
     for item in (
         Source("arcs", "Arcs", "vector", (2,), synthetic.POINTS, 5, synthetic.arcs),
         Source("pinwheel", "Pinwheel", "vector", (2,), synthetic.POINTS, 5, synthetic.pinwheel),
-        Source("digits", "Digits 8x8", "image", (1, 8, 8), 1797, 10, images.digits, "all", "all"),
-        _torchvision_source("mnist", "MNIST", "MNIST"),
-        _torchvision_source("fashion-mnist", "Fashion-MNIST", "FashionMNIST"),
+        *_IMAGES,
+        *map(resnet50, _IMAGES),
     )
 }
 
@@ -112,25 +135,17 @@ def load(name: str, part: str = "train") -> Dataset:
     Raises
     ------
     MixvizError
-        When there is no such set, or its files are missing or damaged.
+        When there is no such set, its files are missing or damaged, or it is larger than this
+        machine's memory.
     """
     found = source(name)
     if found.missing:
         raise MixvizError(found.missing + ".")
-    splits = {"train": found.train_split, "test": found.test_split}
-    try:
-        if part == "all" and found.train_split != found.test_split:
-            return joined(
-                *(_read(name, split, str(images.data_root())) for split in splits.values())
-            )
-        return _read(name, splits.get(part, "all"), str(images.data_root()))
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
-        # torchvision asserts what it reads in a header, without a message.
-        reason = str(error) or type(error).__name__
-        raise MixvizError(
-            f"The files of {found.title} cannot be read ({reason}); "
-            f"delete them and run: mixviz download {name}."
-        ) from error
+    refuse_what_does_not_fit(found, part)
+    splits = {"train": found.splits[:1], "test": found.splits[-1:]}.get(part, found.splits)
+    with explained(found):
+        parts = [_read(name, split, str(data_root())) for split in splits]
+    return joined(*parts) if len(parts) == 2 else parts[0]
 
 
 @lru_cache(maxsize=4)

@@ -27,11 +27,13 @@ def bhattacharyya(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
         log_determinants = np.log(covariances).sum(-1)
         pooled_log = np.log(pooled).sum(-1)
     else:
-        pooled = (covariances[:, None] + covariances[None]) / 2
-        solved = np.linalg.solve(pooled, difference[..., None])[..., 0]
-        mahalanobis = (difference * solved).sum(-1)
+        mahalanobis, pooled_log = np.empty((2, len(means), len(means)))
+        for i, covariance in enumerate(covariances):  # K^2 matrices of an image's size are too many
+            pooled = (covariance + covariances) / 2
+            solved = np.linalg.solve(pooled, difference[i, ..., None])[..., 0]
+            mahalanobis[i] = (difference[i] * solved).sum(-1)
+            pooled_log[i] = np.linalg.slogdet(pooled)[1]
         log_determinants = np.linalg.slogdet(covariances)[1]
-        pooled_log = np.linalg.slogdet(pooled)[1]
     distance = mahalanobis / 8 + pooled_log / 2 - (log_determinants[:, None] + log_determinants) / 4
     return np.exp(-np.maximum(distance, 0)).astype(np.float32)
 

@@ -33,7 +33,7 @@ class Components:
 class MixtureModel(nn.Module, ABC):
     """A mixture model over a latent space of D dimensions with K components.
 
-    Terms are named scalars in nats, means over a batch; a model that trains in stages may return
+    Terms are named scalars in `units`, means over a batch; a model that trains in stages may return
     only those of the present stage. Methods other than `prepare`, `training_step` and `end_epoch`
     are called in evaluation mode and without gradient. All that training changes is a parameter, a
     buffer, a live setting or the state of an optimiser, and no tensor is registered twice.
@@ -44,6 +44,8 @@ class MixtureModel(nn.Module, ABC):
     presets: ClassVar[dict[str, Preset]] = {}
     terms: ClassVar[tuple[str, ...]]
     full_batch: ClassVar[bool] = False  # training_step wants all the data at once
+    on_host: ClassVar[bool] = False  # computes with NumPy, so it stays on the processor
+    units: ClassVar[str] = "nats"  # of the terms
     semi_supervised: ClassVar[bool] = False  # `supervise` is called; the config has `labelled`
 
     config: ModelConfig

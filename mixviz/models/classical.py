@@ -25,6 +25,7 @@ class ClassicalModel(MixtureModel):
     """Parameters are float64 buffers; a step hands them to scikit-learn and takes them back."""
 
     full_batch = True
+    on_host = True
     means: Tensor
     weights: Tensor
     done: Tensor
@@ -79,6 +80,7 @@ class KMeansModel(ClassicalModel):
 
     Config: ClassVar[type[ModelConfig]] = KMeansConfig
     title = "k-means"
+    units = "squared distance"
     config: KMeansConfig
     variances: Tensor
     terms = ("inertia",)
@@ -264,12 +266,12 @@ class GMMModel(ClassicalModel):
     def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:
         """Draw a point of component c_i for each i: (B, *shape)."""
         noise = torch.randn((len(c), self.means.shape[1]), generator=generator)
-        covariances = self.covariances.float()
         if self.config.covariance_type == "diag":
-            spread = noise * covariances[c].sqrt()
+            spread = noise * self.covariances[c].sqrt().float()
         else:
-            factors = torch.linalg.cholesky(covariances)[c]
-            spread = (factors @ noise[..., None])[..., 0]
+            factors = torch.linalg.cholesky(self.covariances).float()
+            # Not factors[c] @ noise: a copy of the matrix for every draw is too much for images.
+            spread = torch.stack([factors[k] @ draw for k, draw in zip(c, noise, strict=True)])
         return self.decode(self.means[c].float() + spread)
 
     def log_density(self, x: Tensor, generator: torch.Generator) -> Tensor | None:

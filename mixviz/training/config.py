@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mixviz.data import source
-from mixviz.errors import unknown
+from mixviz.errors import MixvizError, unknown
 from mixviz.models import ModelConfig, Settings, build, model_class, preset, setting
 
 
@@ -62,7 +62,7 @@ class RunConfig(Settings):
         "Takes as many snapshots as if the run were watched, for a smoother replay.",
     )
     snapshot_count: int = setting(
-        300, "Snapshots kept", "The most that are kept for replay.", ge=10, le=1000
+        300, "Snapshots kept", "The most that are kept for replay.", ge=10, le=900
     )
 
     @property
@@ -92,13 +92,13 @@ class Plan:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Plan":
         """Validate a stored configuration; raise `MixvizError` if this version cannot read it."""
-        model = stored["model"]
-        return cls(
-            source(stored["dataset"]).name,
-            model,
-            build(model_class(model).Config, stored["settings"]),
-            build(RunConfig, stored["run"]),
-        )
+        try:
+            dataset, model = stored["dataset"], stored["model"]
+            settings, run = stored["settings"], stored["run"]
+        except KeyError as error:
+            raise MixvizError(f"The stored configuration has no {error}.") from error
+        config = build(model_class(model).Config, settings)
+        return cls(source(dataset).name, model, config, build(RunConfig, run))
 
 
 def plan(

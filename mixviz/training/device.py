@@ -13,8 +13,10 @@ PROCESSORS = torch.get_num_threads()  # asked before any run sets its own number
 _PURPOSES = ("start", "noise", "order", "snapshot", "evaluation", "labels")
 
 
-def make_fabric(config: RunConfig) -> Fabric:
+def make_fabric(config: RunConfig, on_host: bool = False) -> Fabric:
     """Return the Fabric that places tensors and runs the networks in the chosen precision.
+
+    A model that computes `on_host` gets the processor whatever was chosen.
 
     Raises
     ------
@@ -27,7 +29,8 @@ def make_fabric(config: RunConfig) -> Fabric:
     }
     if not available.get(config.device, True):
         raise MixvizError(f"There is no {config.device} device on this machine; use device=auto.")
-    fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    accelerator = "cpu" if on_host else config.device
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)
     # Lightning makes every look for a GPU, one in each step of Adam, open the driver's library anew.
     # That protects processes about to be forked; the one that trains has been.
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)

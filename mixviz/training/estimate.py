@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from mixviz.data import source
-from mixviz.models import create
+from mixviz.models import create, model_class
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream, use_threads
 
 TIMED = 4
+MOST_TIMED = 1000  # observations in a timed step; longer steps are taken in proportion
 
 
 def seconds_per_epoch(plan: Plan) -> float:
@@ -19,7 +20,7 @@ def seconds_per_epoch(plan: Plan) -> float:
     The weights are thrown away; no run is made.
     """
     described = source(plan.dataset)
-    fabric = make_fabric(plan.run)
+    fabric = make_fabric(plan.run, model_class(plan.model).on_host)
     before = torch.get_num_threads()
     use_threads(plan.run, described.shape)
     try:
@@ -28,11 +29,12 @@ def seconds_per_epoch(plan: Plan) -> float:
         model.to(fabric.device)
         model.make_optimizers()
         size = described.size if model.full_batch else min(plan.run.batch_size, described.size)
-        x = np.random.default_rng(0).random((size, *described.shape), dtype=np.float32)
+        timed = min(size, MOST_TIMED)
+        x = np.random.default_rng(0).random((timed, *described.shape), dtype=np.float32)
         batch = fabric.to_device(torch.from_numpy(x))
         noise = stream(plan.run.seed, "noise", device=fabric.device)
         if model.semi_supervised:
-            model.supervise(batch, torch.arange(size, device=batch.device) % described.classes)
+            model.supervise(batch, torch.arange(timed, device=batch.device) % described.classes)
         model.prepare(batch, noise)
         began = 0.0
         for step in range(TIMED + 1):
@@ -44,4 +46,4 @@ def seconds_per_epoch(plan: Plan) -> float:
         step_seconds = (time.perf_counter() - began) / TIMED
     finally:
         torch.set_num_threads(before)
-    return step_seconds * max(1, described.size // size)
+    return step_seconds * size / timed * max(1, described.size // size)

@@ -110,9 +110,9 @@ def mixture_arrays(model: MixtureModel) -> tuple[np.ndarray, np.ndarray, np.ndar
     mixture = model.components()
     spread = mixture.variances if mixture.covariances is None else mixture.covariances
     return (
-        mixture.means.double().cpu().numpy(),
-        spread.double().cpu().numpy(),
-        mixture.weights.double().cpu().numpy(),
+        mixture.means.cpu().double().numpy(),  # Apple's GPUs have no double precision
+        spread.cpu().double().numpy(),
+        mixture.weights.cpu().double().numpy(),
     )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from mixviz.data import load, source
 from mixviz.errors import MixvizError
-from mixviz.models import MixtureModel, create
+from mixviz.models import MixtureModel, create, model_class
 from mixviz.runs import RunStore
 from mixviz.training.checkpoints import (
     has_checkpoint,
@@ -45,7 +45,7 @@ def load_run(store: RunStore, run: str) -> Saved:
     state = load_state(folder)
     shape = source(plan.dataset).shape
     use_threads(plan.run, shape)
-    fabric = make_fabric(plan.run)
+    fabric = make_fabric(plan.run, model_class(plan.model).on_host)
     model = create(plan.model, plan.settings, shape, stream(plan.run.seed, "start"))
     load_weights(folder, model)
     model.to(fabric.device).eval()
@@ -69,5 +69,5 @@ def evaluate_run(store: RunStore, run: str, dataset: str | None = None) -> dict[
             f"Run {run} was trained on data of shape {saved.model.shape}, "
             f"{data.name} has shape {data.shape}."
         )
-    with make_fabric(saved.plan.run).autocast():
+    with make_fabric(saved.plan.run, saved.model.on_host).autocast():
         return evaluate(saved.model, data, saved.plan.run.seed, saved.device)

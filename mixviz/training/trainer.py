@@ -10,15 +10,20 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor
 
-from mixviz.data import Dataset, labelled_subset, load
+from mixviz.data import Dataset, labelled_subset, load, source
 from mixviz.errors import MixvizError
-from mixviz.models import MixtureModel, Terms, create, invalid
+from mixviz.models import MixtureModel, Terms, create, invalid, model_class
 from mixviz.runs import Command, Event, Run, RunStore, Status
 from mixviz.training import checkpoints
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream, stream_seed, use_threads
 from mixviz.training.observe import Diverged, Observer, evaluate
-from mixviz.training.schedule import SnapshotClock, slow_start_until, superfluous
+from mixviz.training.schedule import (
+    SLOW_STEPS,
+    SnapshotClock,
+    slow_start_until,
+    superfluous,
+)
 
 POLL = 0.1  # seconds between looks at the store
 BEAT = 0.5  # seconds between rows written to the store
@@ -39,6 +44,15 @@ def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
         name=name,
         total_steps=0,
     )
+
+
+def check(plan: Plan) -> None:
+    """Raise `MixvizError` if the data are missing, or the model or the device is not for them."""
+    described = source(plan.dataset)
+    if described.missing:
+        raise MixvizError(described.missing + ".")
+    make_fabric(plan.run, model_class(plan.model).on_host)
+    create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
 
 
 class Lost(Exception):
@@ -108,12 +122,14 @@ class Trainer:
     # ---- start -----------------------------------------------------------------------------
 
     def _set_up(self) -> None:
-        plan = Plan.from_json(self.store.get(self.run).config)
+        run = self.store.get(self.run)
+        self._speed_before = run.samples_per_second
+        plan = Plan.from_json(run.config)
         self.plan, self.config = plan, plan.run
         train = load(plan.dataset, self.config.split)
         self.test = load(plan.dataset, self.config.scored_split)
         use_threads(self.config, train.shape)
-        self.fabric = make_fabric(self.config)
+        self.fabric = make_fabric(self.config, model_class(plan.model).on_host)
         self.x: Tensor = self.fabric.to_device(torch.from_numpy(train.x))
         self.model: MixtureModel = create(
             plan.model, plan.settings, train.shape, stream(self.config.seed, "start")
@@ -176,13 +192,13 @@ class Trainer:
     # ---- loop ------------------------------------------------------------------------------
 
     def _loop(self) -> Status:
-        replayed = [event for event in self.store.events(self.run) if event.step >= self.step]
+        self._replayed = [e for e in self.store.events(self.run) if e.step >= self.step]
         while self.step < self.total and not self.model.converged():
             order = self._order(self.step // self.steps_per_epoch)
             for batch in order[self.step % self.steps_per_epoch :]:
-                while replayed and replayed[0].step <= self.step:
+                while self._replayed and self._replayed[0].step <= self.step:
                     # Made after the last checkpoint, by a process that died: made again here.
-                    event = replayed.pop(0)
+                    event = self._replayed.pop(0)
                     self.model.set_live(event.field, event.value)
                 with self.fabric.autocast():
                     self._pending.append(self.model.training_step(self.x[batch], self.noise))
@@ -191,7 +207,8 @@ class Trainer:
                     epoch = self.step // self.steps_per_epoch
                     self.model.end_epoch(epoch, self.x, self.noise)
                 last = self.step == self.total or self.model.converged()
-                if self.step % self.steps_per_row and not last:
+                slow = self.config.slow_start and self.step < SLOW_STEPS
+                if self.step % (1 if slow else self.steps_per_row) and not last:
                     continue
                 self._flush()
                 if self._tick():
@@ -228,8 +245,15 @@ class Trainer:
 
     def _tick(self) -> bool:
         """Do what is due between steps; returns whether the run was told to stop."""
-        if self.config.slow_start:
-            self._wait_for_slow_start()
+        while not (stop := self._look()) and self.config.slow_start:
+            remaining = slow_start_until(self.step, self.config.slow_start) - self.seconds
+            if remaining <= 0:
+                break
+            time.sleep(min(remaining, POLL))
+        return stop
+
+    def _look(self) -> bool:
+        """Look at the store and the clock once; returns whether the run was told to stop."""
         now = time.perf_counter()
         if now - self._polled >= POLL:
             self._polled = now
@@ -248,11 +272,6 @@ class Trainer:
     _watched = False
     _beaten = 0.0
 
-    def _wait_for_slow_start(self) -> None:
-        remaining = slow_start_until(self.step, self.config.slow_start) - self.seconds
-        if remaining > 0:
-            time.sleep(min(remaining, 2.0))
-
     @property
     def seconds(self) -> float:
         """Seconds of training, pauses left out."""
@@ -261,6 +280,8 @@ class Trainer:
     @property
     def samples_per_second(self) -> float:
         """Observations a second since this process took the run."""
+        if self.step == self._first_step:
+            return self._speed_before
         elapsed = max(self.seconds - self.seconds_before, 1e-9)
         return (self.step - self._first_step) * self.batch_size / elapsed
 
@@ -377,6 +398,7 @@ class Trainer:
             try:
                 self.model.set_live(command.field, command.value)
                 event = Event(self.step, command.field, command.value, previous)
+                self._replayed = [e for e in self._replayed if e.field != command.field]
             except ValueError:
                 self.store.update(
                     self.run, message=f"{command.field}={command.value:g} was refused"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 from mixviz.runs import RunStore
@@ -24,7 +25,7 @@ class Worker:
         """Start the process; it gets ready in the background."""
         self.home = home
         self._lock = threading.Lock()
-        self._training: dict[str, threading.Event] = {}
+        self._training: dict[str, threading.Event] = {}  # of the present process
         self._process: subprocess.Popen[str] | None = None
         if FORKS:
             with self._lock:
@@ -50,27 +51,29 @@ class Worker:
     def _ready(self) -> subprocess.Popen[str]:
         """Return the process, started anew if it has died."""
         if self._process is None or self._process.poll() is not None:
+            self._training = {}
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mixviz.training.worker", str(self.home)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+            threading.Thread(
+                target=self._listen, args=(self._process, self._training), daemon=True
+            ).start()
         return self._process
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
+    def _listen(self, process: subprocess.Popen[str], training: dict[str, threading.Event]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             with self._lock:
-                ended = self._training.pop(line.strip(), None)
+                ended = training.pop(line.strip(), None)
             if ended is not None:
                 ended.set()
         with self._lock:
-            if process is self._process:
-                for ended in self._training.values():
-                    ended.set()
-                self._training.clear()
+            for ended in training.values():
+                ended.set()
+            training.clear()
 
 
 def serve(home: Path) -> None:
@@ -121,6 +124,8 @@ def _train(home: Path, run: str) -> None:
         signal.signal(signal.SIGTERM, lambda *_: store.send(run, "stop"))
         Trainer(store, run).train()
         code = 0
+    except Exception:
+        traceback.print_exc()
     finally:
         os._exit(code)
 

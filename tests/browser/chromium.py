@@ -77,7 +77,7 @@ def _install() -> None:
         if all(
             subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode == 0
             for command in commands
-        ):
+        ) and _on_path():
             return
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     subprocess.run(command, stdout=sys.stderr, check=False)
