@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mixviz.figures.palette import NEUTRAL, colour
-from mixviz.figures.specs import Spec, axis, layout, level, marks, packed, plain
+from mixviz.figures.specs import Spec, axis, layout, marks, packed, plain
 from mixviz.runs.records import Event
 
 Rows = Sequence[tuple[int, float, Mapping[str, float]]]
@@ -17,7 +17,6 @@ METRICS = {
     "hungarian": "one-to-one (Hungarian)",
     "majority": "majority label",
     "most_confident": "most confident point",
-    "nmi": "NMI",
 }
 
 
@@ -45,13 +44,14 @@ def z_prior_figure(
     steps, values = column(rows, "z_prior")
     ceiling = math.log(components)
     data = [_line("z_prior", steps, values, "z-prior", colour(0))]
+    if len(steps):
+        data.append(_ceiling(ceiling, int(steps[0]), int(steps[-1])))
     floors = [(step, value) for step, value in floor_history if math.isfinite(value)]
     if floors:
         data.append(_floor(floors, int(steps[-1]) if len(steps) else floors[-1][0]))
     highest = max([ceiling, *(value for _, value in floors), *_largest(values)])
     y = axis("nats", range=[0, 1.12 * highest if highest > 0 else 1.0])
-    shapes = [level(ceiling, "log K"), *marks(events)]
-    return {"data": data, "layout": layout(uirevision, axis("step"), y, shapes=shapes)}
+    return {"data": data, "layout": layout(uirevision, axis("step"), y, shapes=marks(events))}
 
 
 def terms_figure(
@@ -59,9 +59,10 @@ def terms_figure(
     *,
     events: Sequence[Event],
     uirevision: str | int,
+    units: str = "nats",
     names: Mapping[str, str] | None = None,
 ) -> Spec:
-    """Draw all terms but z-prior, in nats over steps; non-finite values are gaps.
+    """Draw all terms but z-prior over steps; non-finite values are gaps.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ def terms_figure(
         Step, epoch and terms, in order of steps.
     events
         Changes of live fields, which are marked.
+    units
+        Of the terms.
     names
         What terms are called; by default their keys with spaces.
     """
@@ -78,11 +81,11 @@ def terms_figure(
         name = called.get(term, term.replace("_", " "))
         data.append(_line(term, *column(rows, term), name, colour(i + 1)))
     shapes = marks(events)
-    return {"data": data, "layout": layout(uirevision, axis("step"), axis("nats"), shapes=shapes)}
+    return {"data": data, "layout": layout(uirevision, axis("step"), axis(units), shapes=shapes)}
 
 
 def metrics_figure(rows: Rows, uirevision: str | int) -> Spec:
-    """Draw accuracy by mapping and normalised mutual information over steps, all in [0, 1]."""
+    """Draw accuracy by mapping over steps, in [0, 1]."""
     known = set().union(*(metrics for _, _, metrics in rows))
     data = [
         _line(
@@ -152,6 +155,20 @@ def _line(
         "line": {"color": shade, "width": 2},
         "showlegend": True,
         "connectgaps": False,
+    }
+
+
+def _ceiling(value: float, first: int, last: int) -> Spec:
+    """Draw log K; it is named in the legend, where no mark's label lies over it."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "uid": "ceiling",
+        "name": "log K",
+        "x": [first, last],
+        "y": [value, value],
+        "line": {"color": NEUTRAL, "width": 1.5, "dash": "dash"},
+        "showlegend": True,
     }
 
 

@@ -87,20 +87,6 @@ def layout(uirevision: str | int, x: Spec, y: Spec, **settings: Any) -> Spec:
     }
 
 
-def level(y: float, text: str, dash: str = "dash") -> Spec:
-    """Return a labelled horizontal line across the figure."""
-    return {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": y,
-        "y1": y,
-        "line": {"color": NEUTRAL, "width": 1.5, "dash": dash},
-        "label": {"text": text, "textposition": "start", "yanchor": "bottom"},
-    }
-
-
 def marks(events: Sequence[Event]) -> list[Spec]:
     """Return vertical lines where live fields were changed; the latest are labelled."""
     moves = _moves(events)

@@ -17,7 +17,6 @@ from torch import Tensor
 from mixviz.models.base import Components, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
 
-
 COMPARED = 10_000
 
 

@@ -3,15 +3,32 @@
 import torch
 
 from mixviz.errors import unknown
+from mixviz.models.aim import AIM
+from mixviz.models.amm import AMM
 from mixviz.models.base import MixtureModel
 from mixviz.models.classical import GMMModel, KMeansModel
 from mixviz.models.config import ModelConfig, Preset
+from mixviz.models.dec import DEC
 from mixviz.models.gmvae_v1 import GMVAEv1
 from mixviz.models.gmvae_v2 import GMVAEv2
+from mixviz.models.latent_gmm import AEGMM, VAEGMM
+from mixviz.models.mpcc import MPCC
+from mixviz.models.nvisa import NVISA
+from mixviz.models.samm import SAMM
+from mixviz.models.vade import VaDE
 
 MODELS: dict[str, type[MixtureModel]] = {
     "gmvae-v2": GMVAEv2,
     "gmvae-v1": GMVAEv1,
+    "nvisa": NVISA,
+    "vade": VaDE,
+    "dec": DEC,
+    "ae-gmm": AEGMM,
+    "vae-gmm": VAEGMM,
+    "amm": AMM,
+    "samm": SAMM,
+    "mpcc": MPCC,
+    "aim": AIM,
     "gmm": GMMModel,
     "k-means": KMeansModel,
 }

@@ -205,11 +205,7 @@ def import_run(
                 folder = Path(temporary) / "run"
                 folder.mkdir()
                 bundle.unpack(folder, progress)
-                moments = [
-                    bundle.moment(folder, name)
-                    for name in bundle.members
-                    if name.startswith("snapshots/")
-                ]
+                moments = [bundle.moment(folder, name) for name in bundle.moments]
                 terms, events = bundle.terms(), bundle.events()
                 values = run.model_dump(exclude={"format", "id"})
                 if run.status.live:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any, Literal, NoReturn
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, field_validator
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
@@ -26,7 +26,7 @@ from mixviz.runs.records import Event, Status
 from mixviz.runs.snapshots import Snapshot, Subsample
 
 FORMAT: Literal[1] = 1
-MAX_MEMBERS = 1_000
+MAX_MEMBERS = 1_024  # as many snapshots as a run may keep, and what else there is
 MAX_BYTES = 2_000_000_000  # unpacked, and what an archive inside the bundle unpacks to
 MAX_RATIO = 200  # unpacked to packed
 RATIO_FROM = 64_000_000  # bytes unpacked; below, no ratio does harm
@@ -45,6 +45,7 @@ _Count = Annotated[int, Field(ge=0, le=2**53)]
 _Positive = Annotated[int, Field(ge=1, le=2**53)]
 _Amount = Annotated[FiniteFloat, Field(ge=0)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
+_CONFIG = {"dataset": str, "model": str, "settings": dict, "run": dict}
 
 
 class _Header(BaseModel):
@@ -74,6 +75,13 @@ class BundledRun(BaseModel):
     samples_per_second: _Amount
     verdict: str = Field(max_length=10_000)
     result: dict[str, Any]
+
+    @field_validator("config")
+    @classmethod
+    def _whole(cls, config: dict[str, Any]) -> dict[str, Any]:
+        if any(not isinstance(config.get(name), kind) for name, kind in _CONFIG.items()):
+            raise ValueError("not the configuration of a run")
+        return config
 
 
 class _Moment(BaseModel):
@@ -177,6 +185,13 @@ class Bundle:
             self._admit(member)
         if "run.json" not in self.members:
             raise _Refused("is not a bundle: it has no run.json")
+        if self.moments and "subsample.npz" not in self.members:
+            raise _Refused("is not a whole bundle: it has no subsample.npz")
+
+    @property
+    def moments(self) -> list[str]:
+        """Names of the members that are snapshots."""
+        return [name for name in self.members if name.startswith("snapshots/")]
 
     def _admit(self, member: zipfile.ZipInfo) -> None:
         name = member.filename
@@ -245,6 +260,7 @@ class Bundle:
             moment = _Moment.model_validate(plain)
             if name != f"snapshots/{moment.step:09d}.npz":
                 raise ValueError("the snapshot is of another step")
+            _check_snapshot(snapshot)
         return moment.step, moment.epoch, moment.metrics, moment.terms, moment.verdict
 
     def _check(self, path: Path, name: str) -> None:
@@ -261,6 +277,7 @@ class Bundle:
                 shared = asdict(snapshots.read_subsample(path))
                 shared["label_names"] = list(shared["label_names"])
                 _Shared.model_validate({k: shared[k] for k in _Shared.model_fields})
+                _check_subsample(Subsample(**shared))
 
     def _check_arrays(self, path: Path, name: str, record: type) -> None:
         """Check the headers of a NumPy archive before any library makes room for its arrays."""
@@ -312,8 +329,55 @@ def _check_header(member: IO[bytes], size: int, name: str) -> None:
     shape, _, kind = read(member)
     if kind.hasobject:
         raise _Refused(f"contains pickled objects, in {name}; they could run code and are not read")
-    if kind.kind not in "biufU" or size - member.tell() != math.prod(shape) * kind.itemsize:
+    if kind.kind not in "biuf" or size - member.tell() != math.prod(shape) * kind.itemsize:
         raise ValueError("not an array of numbers")
+
+
+def _check_snapshot(snapshot: Snapshot) -> None:
+    """Check that the arrays of a snapshot are of the same N observations and K components."""
+    _check_kinds(snapshot)
+    n, k = len(snapshot.points), len(snapshot.means)
+    shapes = {
+        "points": (n, 2),
+        "assignments": (n,),
+        "confidences": (n,),
+        "means": (k, 2),
+        "covariances": (k, 2, 2),
+        "weights": (k,),
+        "usage": (k,),
+        "overlap": (k, k),
+        "axes": (len(snapshot.centre), 2),
+    }
+    if snapshot.density.size:
+        shapes |= {"density": (len(snapshot.density),) * 2, "density_extent": (4,)}
+    if snapshot.samples.size:
+        shapes["samples"] = (k, *snapshot.samples.shape[1:])
+    _check_shapes(snapshot, shapes)
+    if snapshot.assignments.dtype.kind not in "iu" or not k:
+        raise ValueError("points are not assigned to components")
+
+
+def _check_subsample(subsample: Subsample) -> None:
+    _check_kinds(subsample)
+    n = len(subsample.indices)
+    shapes: dict[str, tuple[int, ...]] = {"indices": (n,)}
+    if subsample.labels.size:
+        shapes["labels"] = (n,)
+    if subsample.points.size:
+        shapes["points"] = (n, 2)
+    _check_shapes(subsample, shapes)
+
+
+def _check_kinds(record: Snapshot | Subsample) -> None:
+    for item in fields(record):
+        if item.type is np.ndarray and not isinstance(getattr(record, item.name), np.ndarray):
+            raise ValueError(f"{item.name} is not an array")
+
+
+def _check_shapes(record: Snapshot | Subsample, shapes: dict[str, tuple[int, ...]]) -> None:
+    for name, shape in shapes.items():
+        if getattr(record, name).shape != shape:
+            raise ValueError(f"{name} is not of the shape {shape}")
 
 
 def _increasing(keys: list) -> None:

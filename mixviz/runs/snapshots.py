@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ class Snapshot:
     terms
         Terms of the objective over the subsample, nats.
     metrics
-        Accuracies by mapping (`hungarian`, `majority`, `most_confident`), `nmi`, `ari`,
+        Accuracies by mapping (`hungarian`, `majority`, `most_confident`),
         `effective_components`, `distinct_components`, `dead_components`, `confident_share`.
     plane
         `latent` when the latent space has two dimensions, else `pca`.
@@ -109,7 +111,10 @@ def read_subsample(path: Path) -> Subsample:
 
 
 def _read(path: Path) -> dict:
-    with np.load(path, allow_pickle=False) as archive:
-        values = {name: archive[name] for name in archive.files}
-    plain = json.loads(values.pop("plain").tobytes())
-    return {**values, **plain}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            values = {name: archive[name] for name in archive.files}
+        plain = json.loads(values.pop("plain").tobytes())
+        return {**values, **plain}
+    except (AttributeError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path.name} is damaged") from error

@@ -5,6 +5,7 @@ it. A run whose writer died reads as `interrupted`.
 """
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -200,8 +201,8 @@ class RunStore:
                     "pause or stop it first."
                 )
             db.execute(
-                "UPDATE runs SET owner = ?, host = ?, pid = ?, heartbeat = ?, status = ?, message = ''"
-                " WHERE id = ?",
+                "UPDATE runs SET owner = ?, host = ?, pid = ?, heartbeat = ?, status = ?, message = '',"
+                " result = '{}' WHERE id = ?",
                 (owner, socket.gethostname(), os.getpid(), time.time(), Status.RUNNING, run),
             )
             db.execute("UPDATE commands SET done = 1 WHERE run = ? AND name != 'set'", (run,))
@@ -362,15 +363,24 @@ class RunStore:
         with self._exclusive() as db:
             db.execute("UPDATE commands SET done = 1 WHERE id = ?", (command.id,))
             if event is not None:
+                db.execute(  # what a process that died did later no longer holds
+                    "DELETE FROM events WHERE run = ? AND field = ? AND step > ?",
+                    (run, event.field, event.step),
+                )
                 db.execute(
                     "INSERT INTO events VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET value = excluded.value",
                     (run, event.step, event.field, event.value, event.previous),
                 )
 
-    def events(self, run: str) -> list[Event]:
-        """Changes of live fields, in order of their steps."""
+    def events(self, run: str, until: float = math.inf) -> list[Event]:
+        """Changes of live fields up to a step, in order of their steps.
+
+        A run that was resumed after a crash has changes that are still to come: beyond its step.
+        """
         rows = self._db.execute(
-            "SELECT step, field, value, previous FROM events WHERE run = ? ORDER BY step", (run,)
+            "SELECT step, field, value, previous FROM events WHERE run = ? AND step <= ?"
+            " ORDER BY step",
+            (run, until),
         )
         return [Event(**row) for row in rows]
 

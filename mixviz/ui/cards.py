@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -10,14 +11,14 @@ from mixviz.figures.still import latent_image
 from mixviz.runs import Run
 from mixviz.runs.files import write_atomically
 from mixviz.ui import keys
-from mixviz.ui.runs import badge
+from mixviz.ui.runs import badge, literal
 from mixviz.ui.services import store
 
 _SIZE = (360, 240)
 
 
 def thumbnail(run: Run, dark: bool) -> bytes | None:
-    """Picture of a run's last snapshot, kept on disk beside the run; None before the first."""
+    """Picture of a run's last snapshot, kept on disk beside the run; None if there is none."""
     steps = store().snapshot_steps(run.id)
     if not steps:
         return None
@@ -38,15 +39,22 @@ def cards(runs: list[Run], columns: int = 4) -> None:
     for start in range(0, len(runs), columns):
         for column, run in zip(st.columns(columns), runs[start : start + columns], strict=False):
             with column, st.container(border=True):
-                picture = thumbnail(run, dark)
+                picture = _thumbnail_if_any(run, dark)
                 if picture:
                     st.image(picture, width="stretch")
-                st.markdown(f"**{run.name}** {badge(run) if not run.shipped else ''}")
-                st.caption(run.verdict or "No picture yet.")
+                st.markdown(f"**{literal(run.name)}** {badge(run) if not run.shipped else ''}")
+                st.caption(literal(run.verdict) or "No picture yet.")
                 with st.container(horizontal=True):
                     page = "train" if run.status.live else "replay"
                     label = "Watch" if run.status.live else "Replay"
                     st.button(label, key=f"card.{run.id}", on_click=_open, args=(run.id, page))
+
+
+def _thumbnail_if_any(run: Run, dark: bool) -> bytes | None:
+    """Return the picture of a run, or None: one damaged run must not hide all others."""
+    with suppress(OSError, ValueError, IndexError):
+        return thumbnail(run, dark)
+    return None
 
 
 def _open(run: str, page: str) -> None:

@@ -68,8 +68,10 @@ def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
     if is_logarithmic(field):
         options = logarithmic_steps(field, float(value))
         return st.select_slider(label, options, float(value), as_number, key=key, help=help)
+    value = float(value)
+    step = 0.1 if value == 0 or abs(value) >= 0.01 else abs(value)
     return st.number_input(
-        label, _float(low), _float(high), float(value), 0.1, format="%.2f", key=key, help=help
+        label, _float(low), _float(high), value, step, format="%.6g", key=key, help=help
     )
 
 
@@ -176,10 +178,10 @@ def _offer_download(dataset: str) -> None:
     if not st.button("Download now", icon=":material/download:"):
         return
     source = SOURCES[dataset]
-    bar = st.progress(0.0, f"Downloading {source.title} …")
+    bar = st.progress(0.0, f"Getting {source.title} …")
 
     def show(share: float) -> None:
-        bar.progress(share, f"Downloading {source.title} …")
+        bar.progress(share, f"Getting {source.title} …")
 
     try:
         source.download(show)
@@ -198,8 +200,13 @@ def _timed(described: dict[str, Any]) -> float:
 def estimate_text(chosen: Plan) -> str:
     """Say how long the plan takes, from a few timed steps."""
     described = chosen.as_json()
-    relevant = {**described, "run": {**described["run"], "epochs": 1, "seed": 0, "slow_start": 0.0}}
-    epoch = _timed(relevant)
+    run = {
+        name: described["run"][name] for name in ("batch_size", "precision", "device", "threads")
+    }
+    try:
+        epoch = _timed({**described, "run": run})
+    except MixvizError as error:
+        return str(error)
     total = epoch * chosen.run.epochs + chosen.run.slow_start
     return f"About {duration(epoch)} an epoch, {duration(total)} in all."
 

@@ -11,5 +11,6 @@ MODEL = "model"
 PRESET = "preset"
 HISTORY = "history"
 EXTENT = "extent"
+GONE = "gone"
 SETTING = "setting."  # + model + field
 LIVE = "live."  # + run + field

@@ -6,7 +6,7 @@ from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys, panels, steering
 from mixviz.ui.config_form import duration
 from mixviz.ui.panels import History
-from mixviz.ui.runs import badge, title
+from mixviz.ui.runs import badge, literal, title
 from mixviz.ui.services import store
 
 TICK = 0.25  # seconds between looks at the store
@@ -21,14 +21,14 @@ _STILL = "<style>.stApp * { transition: none !important; animation: none !import
 def watch(run: Run) -> None:
     """Draw a run: header, controls and panels, which move while the run is live."""
     live = run.status.live
-    st.subheader(title(run), anchor=False)
+    st.subheader(literal(title(run)), anchor=False)
     if live or run.status.resumable:
         steering.buttons(run)
     if live:
         st.html(_STILL)
-        steering.sliders(run, store().events(run.id))
+        steering.sliders(run, store().events(run.id, run.step))
     if run.message:
-        st.error(run.message, icon=":material/error:")
+        st.error(literal(run.message), icon=":material/error:")
     if not store().snapshot_steps(run.id):
         st.fragment(_wait_for_first, run_every=TICK if live else None)(run.id, live)
         return
@@ -65,7 +65,7 @@ def _latent(run_id: str, colour_by: str, live: bool) -> None:
         st.rerun()
     if live:
         store().watch(run_id)
-    snapshot = store().snapshot(run_id, store().snapshot_steps(run_id)[-1])
+    snapshot = _latest(run_id)
     subsample = panels.subsample_of(run_id, run.created)
     extent = panels.running_extent(run_id, snapshot)
     panels.latent(run, snapshot, subsample, colour_by, extent, "train")
@@ -74,26 +74,26 @@ def _latent(run_id: str, colour_by: str, live: bool) -> None:
 def _mixture(run_id: str) -> None:
     """Curve of the z-prior, and usage."""
     run, history, snapshot = _now(run_id)
-    panels.z_prior(run, snapshot, history.terms, store().events(run_id), "train")
+    panels.z_prior(run, snapshot, history.terms, store().events(run_id, run.step), "train")
     panels.usage(run, snapshot, "train")
 
 
 def _progress(run_id: str) -> None:
     """Status, verdict, speed and remaining time; it also notices when others steer the run."""
     run = store().get(run_id)
-    if run.status.live and steering.outdated(run, store().events(run_id)):
+    if run.status.live and steering.outdated(run, store().events(run_id, run.step)):
         st.rerun()
     if run.total_steps:
         text = f"{badge(run)} epoch {run.epoch:.1f} of {run.total_steps // run.steps_per_epoch}"
         text += f" · step {run.step:,} · {duration(run.seconds)}"
-        slow = run.config["run"]["slow_start"]
+        slow = run.config["run"].get("slow_start", 0.0)
         if run.status.live and run.seconds > slow + 1:
             pace = (run.seconds - slow) / max(run.step, 1)
             text += f" · {run.samples_per_second:,.0f} samples/s"
             text += f" · {duration(pace * (run.total_steps - run.step))} left"
         st.progress(min(1.0, run.step / run.total_steps), text)
     if run.verdict:
-        st.markdown(f"**{run.verdict}**")
+        st.markdown(f"**{literal(run.verdict)}**")
 
 
 def _rest(run_id: str) -> None:
@@ -102,7 +102,7 @@ def _rest(run_id: str) -> None:
     subsample = panels.subsample_of(run_id, run.created)
     left, right = st.columns(2)
     with left:
-        panels.terms(run, history.terms, store().events(run_id), "train")
+        panels.terms(run, history.terms, store().events(run_id, run.step), "train")
         panels.overlap(run, snapshot, "train")
     with right:
         panels.accuracy(run, history.metrics, subsample, "train")
@@ -111,5 +111,15 @@ def _rest(run_id: str) -> None:
 
 def _now(run_id: str) -> tuple[Run, History, Snapshot]:
     run = store().get(run_id)
-    history = History.of(run)
-    return run, history, store().snapshot(run_id, history.metrics[-1][0])
+    return run, History.of(run), _latest(run_id)
+
+
+def _latest(run_id: str) -> Snapshot:
+    """Return the last snapshot of a run, which may go back to an earlier one when it is resumed."""
+    steps = store().snapshot_steps(run_id)
+    if not steps:
+        st.rerun()  # the page waits for the first
+    try:
+        return store().snapshot(run_id, steps[-1])
+    except FileNotFoundError as error:
+        panels.draw_again(error)

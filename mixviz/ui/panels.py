@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
@@ -12,12 +14,15 @@ from mixviz.figures.mixture import density_figure, overlap_figure, usage_figure
 from mixviz.runs import Event, Run, Snapshot, Subsample
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
+from mixviz.ui.runs import literal
 from mixviz.ui.services import store
 
 Rows = list[tuple[int, float, dict[str, float]]]
 Extent = tuple[float, float, float, float]
 
-_TALL, _SHORT = 540, 270
+_SHORT = 270
+_TALL = 2 * _SHORT + 100  # as high as two short ones with their titles, beside which it stands
+SQUARE = 540
 
 
 @dataclass
@@ -60,6 +65,19 @@ def subsample_of(run: str, created: float) -> Subsample:
 def stored_snapshot(run: str, step: int) -> Snapshot:
     """Return a snapshot of a run that does not change any more."""
     return store().snapshot(run, step)
+
+
+def draw_again(error: FileNotFoundError) -> NoReturn:
+    """Draw the page anew: a snapshot was removed after the catalogue had named it.
+
+    What is still missing then is said; it would be for ever.
+    """
+    if st.session_state.get(keys.GONE) != error.filename:
+        st.session_state[keys.GONE] = error.filename
+        st.rerun()
+    name = literal(Path(error.filename).name)
+    st.error(f"{name} is missing from the run's folder.", icon=":material/error:")
+    st.stop()
 
 
 def colouring(labelled: bool) -> str:
@@ -105,14 +123,20 @@ def _padded(extent: Extent, margin: float = 0.12) -> Extent:
 
 
 def latent(
-    run: Run, snapshot: Snapshot, subsample: Subsample, colour_by: str, extent: Extent, key: str
+    run: Run,
+    snapshot: Snapshot,
+    subsample: Subsample,
+    colour_by: str,
+    extent: Extent,
+    key: str,
+    height: int = _TALL,
 ) -> None:
     """Latent scatter with the mixture's two-sigma contours."""
     figure = latent_figure(
         snapshot, subsample, colour_by=colour_by, uirevision=f"{run.id}.{colour_by}", extent=extent
     )
     figure["layout"]["meta"] = {"step": snapshot.step}
-    live_plot(figure, key=f"{key}.latent", height=_TALL, label=f"Latent space: {snapshot.verdict}")
+    live_plot(figure, key=f"{key}.latent", height=height, label=f"Latent space: {snapshot.verdict}")
 
 
 def z_prior(run: Run, snapshot: Snapshot, rows: Rows, events: Sequence[Event], key: str) -> None:
@@ -128,7 +152,7 @@ def z_prior(run: Run, snapshot: Snapshot, rows: Rows, events: Sequence[Event], k
     )
     figure = z_prior_figure(
         rows,
-        components=run.config["settings"]["components"],
+        components=len(snapshot.usage),
         floor_history=floor_history(run, events),
         events=events,
         uirevision=run.id,
@@ -150,9 +174,17 @@ def terms(run: Run, rows: Rows, events: Sequence[Event], key: str) -> None:
     """Curves of all other terms."""
     if not rows:
         return
-    st.markdown("**Terms of the objective**", help="Training terms in nats, means over batches.")
-    figure = terms_figure(rows, events=events, uirevision=run.id)
+    units = units_of(run)
+    st.markdown("**Terms of the objective**", help=f"Training terms ({units}), means over batches.")
+    figure = terms_figure(rows, events=events, uirevision=run.id, units=units)
     live_plot(figure, key=f"{key}.terms", height=_SHORT, label="Terms of the objective over steps")
+
+
+def units_of(run: Run) -> str:
+    """Units of a run's terms; nats for a model that this version does not know."""
+    from mixviz.models import MODELS  # imports PyTorch
+
+    return MODELS[run.model].units if run.model in MODELS else "nats"
 
 
 def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
@@ -160,7 +192,7 @@ def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
     if not len(subsample.labels) or not rows:
         return
     st.markdown(
-        f"**Accuracy** · {subsample.split} split, {len(subsample.labels):,} points",
+        f"**Accuracy** · {literal(subsample.split)} split, {len(subsample.labels):,} points",
         help="Labels score the clusters; no model sees them. Each curve maps components to labels "
         "in its own way.",
     )

@@ -1,16 +1,17 @@
 """Replay: one slider and one play button for up to four runs."""
 
 import io
+from contextlib import suppress
 
 import pandas as pd
 import streamlit as st
 
 from mixviz.figures.animation import MOST_RUNS, animation_gif, animation_html
 from mixviz.figures.latent import extent_of
-from mixviz.runs import Run
+from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys, panels
 from mixviz.ui.panels import History
-from mixviz.ui.runs import badge, known_runs, linked, show_in_link, title
+from mixviz.ui.runs import badge, known_runs, linked, literal, show_in_link, title
 from mixviz.ui.services import store
 
 TICK = 0.35  # seconds a frame is shown while playing
@@ -37,14 +38,23 @@ def choose_others(run: Run) -> list[Run]:
 
 def player(runs: list[Run], colour_by: str) -> None:
     """Slider, play button and the panels of all runs at the chosen step."""
+    playing = bool(st.session_state.get(keys.PLAYING))
+    st.fragment(_frame, run_every=TICK if playing else None)(runs, colour_by)
+
+
+def _frame(runs: list[Run], colour_by: str) -> None:
+    # Read anew for every frame: the snapshots of a live run are thinned and, after a crash, taken back.
     steps = {run.id: store().snapshot_steps(run.id) for run in runs}
-    marks = sorted(set().union(*steps.values()))
-    playing = bool(st.session_state.get(keys.PLAYING)) and len(marks) > 1
-    st.fragment(_frame, run_every=TICK if playing else None)(runs, steps, marks, colour_by)
+    if not all(steps.values()):
+        st.rerun()  # the page leaves out runs without snapshots
+    step = _choose_step(sorted(set().union(*steps.values())))
+    try:
+        _at_step(runs, steps, step, colour_by)
+    except FileNotFoundError as error:
+        panels.draw_again(error)
 
 
-def _frame(runs: list[Run], steps: dict[str, list[int]], marks: list[int], colour_by: str) -> None:
-    step = _choose_step(marks)
+def _at_step(runs: list[Run], steps: dict[str, list[int]], step: int, colour_by: str) -> None:
     if len(runs) == 1:
         _all_panels(runs[0], _at(steps[runs[0].id], step), colour_by)
         return
@@ -115,22 +125,23 @@ def _extent(run: Run) -> panels.Extent:
 
 def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
     snapshot = panels.stored_snapshot(run.id, step)
-    st.markdown(f"**{run.name}**")
-    st.caption(f"step {step:,} · {snapshot.verdict}")
+    st.markdown(f"**{literal(run.name)}**")
+    st.caption(f"step {step:,} · {literal(snapshot.verdict)}")
     subsample = panels.subsample_of(run.id, run.created)
-    panels.latent(run, snapshot, subsample, colour_by, _extent(run), f"replay.{run.id}")
+    key = f"replay.{run.id}"
+    panels.latent(run, snapshot, subsample, colour_by, _extent(run), key, panels.SQUARE)
     history = History.of(run).until(step)
-    panels.z_prior(run, snapshot, history.terms, _events(run, step), f"replay.{run.id}")
+    panels.z_prior(run, snapshot, history.terms, store().events(run.id, step), key)
     if few or not len(snapshot.density):  # browsers hold few WebGL contexts
-        panels.data_space(run, snapshot, subsample, f"replay.{run.id}")
+        panels.data_space(run, snapshot, subsample, key)
 
 
 def _all_panels(run: Run, step: int, colour_by: str) -> None:
     snapshot = panels.stored_snapshot(run.id, step)
     subsample = panels.subsample_of(run.id, run.created)
-    history, events = History.of(run).until(step), _events(run, step)
+    history, events = History.of(run).until(step), store().events(run.id, step)
     key = "replay"
-    st.markdown(f"**{snapshot.verdict}** · step {step:,}, epoch {snapshot.epoch:.1f}")
+    st.markdown(f"**{literal(snapshot.verdict)}** · step {step:,}, epoch {snapshot.epoch:.1f}")
     left, right = st.columns([3, 2])
     with left:
         panels.latent(run, snapshot, subsample, colour_by, _extent(run), key)
@@ -143,10 +154,6 @@ def _all_panels(run: Run, step: int, colour_by: str) -> None:
         panels.data_space(run, snapshot, subsample, key)
 
 
-def _events(run: Run, step: int) -> list:
-    return [event for event in store().events(run.id) if event.step <= step]
-
-
 def exports(runs: list[Run], colour_by: str) -> None:
     """Animation as HTML and GIF, terms as CSV, the run as a bundle."""
     with st.expander("Export", icon=":material/download:"):
@@ -157,7 +164,7 @@ def exports(runs: list[Run], colour_by: str) -> None:
                 icon=":material/html:",
                 help=("All shown runs on one page that works without a network."),
             )
-            gif = st.button("Animation as GIF", icon=":material/gif_box:", help=one.name)
+            gif = st.button("Animation as GIF", icon=":material/gif_box:", help=literal(one.name))
             st.download_button(
                 "Terms as CSV",
                 lambda: terms_csv(one),
@@ -193,7 +200,7 @@ def _html(runs: list[Run], colour_by: str) -> bytes:
         shown = [
             (
                 run.name,
-                [store().snapshot(run.id, step) for step in store().snapshot_steps(run.id)],
+                _snapshots(run),
                 store().subsample(run.id),
             )
             for run in runs
@@ -207,15 +214,23 @@ def _gif(run: Run, colour_by: str) -> bytes:
     def show(share: float) -> None:
         bar.progress(min(share, 1.0), "Drawing frames …")
 
-    snapshots = [store().snapshot(run.id, step) for step in store().snapshot_steps(run.id)]
     content = animation_gif(
-        snapshots,
+        _snapshots(run),
         store().subsample(run.id),
         colour_by=colour_by,
         progress=show,
     )
     bar.empty()
     return content
+
+
+def _snapshots(run: Run) -> list[Snapshot]:
+    """Return the snapshots of a run, without those that are thinned away meanwhile."""
+    found = []
+    for step in store().snapshot_steps(run.id):
+        with suppress(FileNotFoundError):
+            found.append(store().snapshot(run.id, step))
+    return found
 
 
 def _bundle(run: Run) -> bytes:
@@ -231,7 +246,7 @@ def _bundle(run: Run) -> bytes:
 
 
 def terms_csv(run: Run) -> bytes:
-    """Terms of a run as CSV: one row a step, one column a term, nats."""
+    """Terms of a run as CSV: one row a step, one column a term."""
     rows = [{"step": step, "epoch": epoch, **terms} for step, epoch, terms in store().terms(run.id)]
     content = io.StringIO()
     pd.DataFrame(rows).to_csv(content, index=False)
@@ -240,4 +255,4 @@ def terms_csv(run: Run) -> bytes:
 
 def heading(run: Run) -> None:
     """Name and status of the replayed run."""
-    st.subheader(f"{run.name} {'' if run.shipped else badge(run)}", anchor=False)
+    st.subheader(f"{literal(run.name)} {'' if run.shipped else badge(run)}", anchor=False)

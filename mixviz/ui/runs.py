@@ -1,5 +1,7 @@
 """Choosing runs, and saying in what state they are."""
 
+import re
+
 import streamlit as st
 
 from mixviz.errors import MixvizError
@@ -8,6 +10,8 @@ from mixviz.ui import keys
 from mixviz.ui.services import store
 
 SHOWN = 200
+
+_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # of ASCII: what a backslash escapes
 
 _BADGES = {
     Status.QUEUED: ("gray", "hourglass_empty"),
@@ -25,6 +29,15 @@ def title(run: Run) -> str:
     """Name of a run, told from others of the same name by its time."""
     when = "shipped" if run.shipped else run.id[4:15].replace("-", " ", 1)
     return f"{run.name} · {when}"
+
+
+def literal(text: str) -> str:
+    """Escape text from outside, which Streamlit would otherwise read as Markdown.
+
+    A run may come from a file that anyone made; as Markdown, its name could have every viewer's
+    browser fetch a picture.
+    """
+    return _PUNCTUATION.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def badge(run: Run) -> str:

@@ -17,6 +17,7 @@ from mixviz.ui.config_form import (
     is_logarithmic,
     logarithmic_steps,
 )
+from mixviz.ui.runs import literal
 from mixviz.ui.services import jobs, store
 
 _SETTLED = 3.0  # seconds after which a value that was sent is in force
@@ -55,7 +56,7 @@ def resume(run: str) -> None:
     try:
         jobs().resume(run)
     except MixvizError as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(literal(str(error)), icon=":material/error:")
 
 
 def sliders(run: Run, events: list[Event]) -> None:

@@ -1,6 +1,8 @@
 """Tests of the pages without a browser: every state of a run, every setting, cards before PyTorch."""
 
+import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +15,13 @@ from streamlit.testing.v1 import AppTest, app_test
 
 from mixviz.models import MODELS
 from mixviz.models.gmvae_v2 import GMVAEv2Config
-from mixviz.runs import RunStore, Status
+from mixviz.runs import Event, RunStore, Status
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.trainer import Trainer, create_run
 from mixviz.ui import services
 from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
+from mixviz.ui.panels import floor_history, units_of
+from mixviz.ui.runs import literal
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("home", "train", "replay")
@@ -81,7 +85,12 @@ def show(page, run=None):
 
 
 def texts(app):
-    """Everything that a page says."""
+    """Everything that a page says, as it is read: without the backslashes of Markdown."""
+    return re.sub(r"\\(?=[!-/:-@\[-`{-~])", "", written(app))
+
+
+def written(app):
+    """Everything that a page says, as Streamlit gets it."""
     kinds = (app.markdown, app.caption, app.info, app.error, app.subheader, app.title)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
@@ -150,6 +159,86 @@ def test_queued_run_without_pictures(store, page):
     run = create_run(store, plan(values=SHORT), "Waiting")
     app = show(page, run)
     assert "Waiting" in texts(app)
+
+
+OUTSIDE = "![x](http://host/p.png) *a* _b_ $c$ `d` :blue[e]\n\n# <b>"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_text_from_outside_is_no_markdown(store, page):
+    run = trained(store)
+    snapshot = store.snapshot(run, store.snapshot_steps(run)[-1])
+    store.write_snapshot(run, dataclasses.replace(snapshot, verdict=OUTSIDE))
+    store.update(run, name=OUTSIDE, message=OUTSIDE, status=Status.FAILED)
+    app = show(page, run)
+    said = written(app)
+    assert said.count(r"\!\[x\]\(http\:\/\/host\/p\.png\)") >= 2  # name and verdict
+    assert not re.search(r"(?<!\\)!\[|(?<!\\)\$|(?<!\\):blue\[|(?<!\\)<b|\n\\#", said)
+
+
+def test_no_text_is_changed_but_its_spaces():
+    assert literal(" a  b\nc ") == "a b c"
+    assert literal("3 components, 1 in use") == r"3 components\, 1 in use"
+    assert literal("λ → 1") == "λ → 1"
+
+
+def test_damaged_run_hides_no_other(store):
+    broken, whole = trained(store, name="Broken"), trained(store, name="Whole")
+    step = store.snapshot_steps(broken)[-1]
+    snapshot = store.snapshot(broken, step)
+    for damaged in (
+        dataclasses.replace(snapshot, assignments=snapshot.assignments[:-5]),
+        dataclasses.replace(snapshot, covariances=snapshot.covariances[:1]),
+        None,
+    ):
+        if damaged is None:
+            (store.folder(broken) / "snapshots" / f"{step:09d}.npz").write_bytes(b"PK\x03\x04")
+        else:
+            store.write_snapshot(broken, damaged)
+        app = show("home")
+        assert {"Broken", "Whole"} <= set(re.findall(r"\*\*(\w+)\*\*", texts(app)))
+    assert list((store.folder(whole) / "thumbnails").iterdir())
+    assert not list((store.folder(broken) / "thumbnails").glob("*"))
+
+
+def test_replay_follows_a_run_whose_snapshots_are_thinned(store):
+    run = trained(store)
+    app = show("replay", run)
+    steps = store.snapshot_steps(run)
+    assert len(steps) > 2
+    slider = app.select_slider(key="step")
+    store.delete_snapshots(run, steps[1:-1])
+    slider.set_value(steps[1]).run()
+    assert not app.exception, app.exception
+    assert app.select_slider(key="step").value == steps[0]
+    assert len(app.select_slider(key="step").options) == 2
+
+
+@pytest.mark.parametrize("page", ["train", "replay"])
+def test_snapshot_that_is_gone_for_good_is_said(store, page):
+    run = trained(store)
+    name = f"{store.snapshot_steps(run)[-1]:09d}.npz"
+    (store.folder(run) / "snapshots" / name).unlink()
+    assert f"{name} is missing" in texts(show(page, run))
+
+
+def test_changes_still_to_come_are_not_shown(store):
+    run = create_run(store, plan(values=SHORT | {"z_prior_floor": 0.35}), "Resumed")
+    for step, value in ((0, 0.7), (500, 1.2)):
+        store.send(run, "set", "z_prior_floor", value)
+        (command,) = store.open_commands(run)
+        store.finish_command(command, run, Event(step, "z_prior_floor", value, 0.35))
+    assert show("train", run).slider(key=f"live.{run}.z_prior_floor").value == 0.7
+    shown = floor_history(store.get(run), store.events(run, 0))
+    assert shown == [(0, 0.35), (0, 0.7)]
+    assert len(store.events(run)) == 2
+
+
+def test_terms_have_the_units_of_their_model(store):
+    run = create_run(store, plan(model="k-means", values=SHORT))
+    assert units_of(store.get(run)) == "squared distance"
+    store.update(run, model="of a later version")
+    assert units_of(store.get(run)) == "nats"
 
 
 CARDS = """
@@ -243,6 +332,14 @@ def test_logarithmic_steps_hold_the_current_value_and_the_bound(current):
     assert steps[-1] == 0.1
     assert {1e-4, 2e-4, 5e-4, 1e-3} <= set(steps)
     assert all(0 < value <= 0.1 for value in steps)
+
+
+def test_small_settings_are_shown_and_can_be_stepped(store):
+    app = show("train")
+    app.selectbox(key="model").select("gmm").run()
+    (floor,) = [n for n in app.number_input if n.label == "Covariance floor"]
+    assert floor.value == floor.step == 1e-6
+    assert floor.proto.format == "%.6g"
 
 
 def test_small_numbers_are_written_briefly():

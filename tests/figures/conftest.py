@@ -26,7 +26,7 @@ def _make(step: int = 100, components: int = K, n: int = N, **changes) -> Snapsh
         epoch=step / 10,
         seconds=1.0,
         terms={"z_prior": 1.25, "reconstruction": -90.0},
-        metrics={"hungarian": 0.9, "nmi": 0.8},
+        metrics={"hungarian": 0.9, "majority": 0.8},
         verdict="",
         plane="latent",
         points=points.astype(np.float32),

@@ -48,9 +48,9 @@ def test_z_prior_stands_between_floor_and_ceiling(unpacked):
     np.testing.assert_array_equal(unpacked(traces["z-prior"]["x"]), np.arange(0, 100, 10))
     assert traces["λ"]["line"]["dash"] == "dot" and traces["λ"]["line"]["shape"] == "hv"
     assert (traces["λ"]["x"], traces["λ"]["y"]) == ([0, 40, 90], [1.0, 1.5, 1.5])
-    (ceiling,) = spec["layout"]["shapes"]
-    assert ceiling["label"]["text"] == "log K" and ceiling["line"]["dash"] == "dash"
-    assert math.isclose(ceiling["y0"], math.log(8))
+    assert traces["log K"]["line"]["dash"] == "dash"
+    assert traces["log K"]["x"] == [0, 90]
+    assert traces["log K"]["y"] == [math.log(8)] * 2
     assert spec["layout"]["yaxis"]["range"][1] > math.log(8)
 
 
@@ -58,7 +58,7 @@ def test_without_floor_there_is_no_line():
     spec = z_prior_figure(
         [(0, 0.0, {"z_prior": 1.0})], components=8, floor_history=[], events=[], uirevision=0
     )
-    assert list(by_name(spec)) == ["z-prior"]
+    assert list(by_name(spec)) == ["z-prior", "log K"]
 
 
 def test_terms_leave_out_z_prior_and_gaps(unpacked):
@@ -70,10 +70,16 @@ def test_terms_leave_out_z_prior_and_gaps(unpacked):
     assert np.isnan(unpacked(traces["conditional prior"]["y"])).tolist() == [True, True, False]
 
 
+def test_terms_are_in_the_units_of_the_model():
+    rows = [(0, 0.0, {"inertia": 1.0})]
+    spec = terms_figure(rows, events=[], uirevision=0, units="squared distance")
+    assert spec["layout"]["yaxis"]["title"]["text"] == "squared distance"
+
+
 def test_metrics_are_named_in_words():
-    rows = [(0, 0.0, {"hungarian": 0.5, "majority": 0.6, "nmi": 0.4, "ari": 0.1})]
+    rows = [(0, 0.0, {"hungarian": 0.5, "majority": 0.6, "dead_components": 1.0})]
     spec = metrics_figure(rows, 0)
-    assert list(by_name(spec)) == ["one-to-one (Hungarian)", "majority label", "NMI"]
+    assert list(by_name(spec)) == ["one-to-one (Hungarian)", "majority label"]
     assert spec["layout"]["yaxis"]["range"][0] == 0
 
 

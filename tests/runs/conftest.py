@@ -33,6 +33,11 @@ def make_snapshot(step=0, points=6, components=3, **changes):
     return Snapshot(**(values | changes))
 
 
+def make_config(**settings):
+    settings = {"components": 3, "eta": 0.5} | settings
+    return {"dataset": "digits", "model": "gmvae-v1", "settings": settings, "run": {"epochs": 4}}
+
+
 def make_subsample(points=6):
     rng = np.random.default_rng(1)
     return Subsample(
@@ -56,7 +61,7 @@ def run(store):
     run = store.create(
         model="gmvae-v1",
         dataset="digits",
-        config={"components": 3, "eta": 0.5},
+        config=make_config(),
         name="A run",
         total_steps=40,
         steps_per_epoch=10,

@@ -18,7 +18,8 @@ import pytest
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status, bundle, bundle_reader
 from mixviz.runs.bundle import export_run, import_run, import_shipped, peek, shipped_bundles
-from tests.runs.conftest import make_snapshot
+from mixviz.training.config import RunConfig
+from tests.runs.conftest import make_config, make_snapshot, make_subsample
 from tests.runs.test_snapshots import Trap, assert_same
 
 
@@ -133,14 +134,14 @@ def test_paths_of_the_machine_are_left_out(store, run, tmp_path):
     store.update(
         run,
         message="No such file: '/home/someone/data set/points.csv' at https://example.org/a/b",
-        config={"file": "/home/someone/my data/points.csv", "ratio": "1/2/3", "eta": 1.0},
+        config=make_config(file="/home/someone/my data/points.csv", ratio="1/2/3", eta=1.0),
         result={"seen": ["~/secret/place/x.npz", "C:\\Users\\someone\\y.npz"]},
     )
     export_run(store, run, tmp_path / "run.mixviz")
     found = peek(tmp_path / "run.mixviz")
     assert "/home" not in found.message
     assert "https://example.org/a/b" in found.message
-    assert found.config == {"file": "points.csv", "ratio": "1/2/3", "eta": 1.0}
+    assert found.config == make_config(file="points.csv", ratio="1/2/3", eta=1.0)
     assert found.result == {"seen": ["x.npz", "y.npz"]}
 
 
@@ -154,7 +155,7 @@ def test_live_run_is_exported_as_interrupted(store, run, tmp_path, other, status
 
 
 def test_run_that_has_just_been_made_has_a_bundle_too(store, other, tmp_path):
-    run = store.create(model="gmvae-v1", dataset="arcs", config={})
+    run = store.create(model="gmvae-v1", dataset="arcs", config=make_config())
     export_run(store, run, tmp_path / "run.mixviz")
     assert import_run(other, tmp_path / "run.mixviz") == run
     assert other.snapshot_steps(run) == []
@@ -558,12 +559,81 @@ def plain(**values):
         npz(plain=np.frombuffer(b"{", np.uint8)),
         npz(plain=plain(step=10)),
         npz(points=np.zeros(2, "M8[s]")),
+        npz(points=np.zeros(2, "U3")),
         npz(points=np.zeros(2, [("a", "f4"), ("b", "f4")])),
     ],
 )
 def test_snapshot_that_is_none(path, other, content):
     rewrite(path, **{"snapshots/000000010.npz": content})
     assert_refused(other, path, r"its member snapshots/000000010.npz cannot be read")
+
+
+def written(record):
+    """Return the bytes of a snapshot or a subsample."""
+    file = io.BytesIO()
+    values = vars(record)
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    rest = {name: value for name, value in values.items() if name not in arrays}
+    np.savez(file, **arrays, plain=plain(**rest))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("points", np.zeros((6, 3))),
+        ("points", np.zeros(12)),
+        ("points", [[0.0, 0.0]] * 6),
+        ("assignments", np.zeros(5, np.int16)),
+        ("assignments", np.zeros(6)),
+        ("confidences", np.zeros((6, 1))),
+        ("means", np.zeros((4, 2))),
+        ("means", np.float32(0) * np.ones(())),
+        ("covariances", np.zeros((3, 2))),
+        ("weights", np.ones(2)),
+        ("usage", np.ones(4)),
+        ("overlap", np.ones((3, 2))),
+        ("samples", np.zeros((2, 2, 1, 8, 8), np.uint8)),
+        ("density", np.zeros(16)),
+        ("density_extent", np.zeros(2)),
+        ("axes", np.zeros((5, 2))),
+    ],
+)
+def test_snapshot_whose_arrays_do_not_fit_together(path, other, name, value):
+    snapshot = dataclasses.replace(make_snapshot(10), **{name: value})
+    rewrite(path, **{"snapshots/000000010.npz": written(snapshot)})
+    assert_refused(other, path, "its member snapshots/000000010.npz cannot be read")
+
+
+def test_snapshot_without_components(path, other):
+    rewrite(path, **{"snapshots/000000010.npz": written(make_snapshot(10, components=1))})
+    assert import_run(other, path)
+    empty = {"means": (0, 2), "covariances": (0, 2, 2), "weights": 0, "usage": 0}
+    empty |= {"overlap": (0, 0), "samples": 0}
+    arrays = {name: np.zeros(shape) for name, shape in empty.items()}
+    rewrite(path, **{"snapshots/000000010.npz": written(make_snapshot(10, **arrays))})
+    with pytest.raises(MixvizError, match="cannot be read"):
+        import_run(RunStore(other.home / "again"), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("labels", np.zeros(5, np.int64)), ("points", np.zeros((6, 3))), ("indices", [1, 2])],
+)
+def test_subsample_whose_arrays_do_not_fit_together(path, other, name, value):
+    subsample = dataclasses.replace(make_subsample(), **{name: value})
+    rewrite(path, **{"subsample.npz": written(subsample)})
+    assert_refused(other, path, "its member subsample.npz cannot be read")
+
+
+def test_snapshots_without_their_observations(path, other):
+    rewrite(path, **{"subsample.npz": None})
+    assert_refused(other, path, "is not a whole bundle: it has no subsample.npz")
+
+
+def test_as_many_snapshots_as_a_run_may_keep_fit():
+    (most,) = [m.le for m in RunConfig.model_fields["snapshot_count"].metadata if hasattr(m, "le")]
+    assert most + 4 + len(bundle.CHECKPOINT_FILES) <= bundle_reader.MAX_MEMBERS
 
 
 def test_array_that_claims_more_than_there_is(path, other):
@@ -638,7 +708,11 @@ def test_rows_that_no_run_has(path, other, member, rows):
         {"name": "x" * 2000},
         {"message": None},
         {"config": []},
-        {"config": {"eta": float("nan")}},
+        {"config": {}},
+        {"config": make_config(eta=float("nan"))},
+        {"config": make_config() | {"settings": None}},
+        {"config": make_config() | {"run": []}},
+        {"config": make_config() | {"model": 1}},
         {"result": {"accuracy": float("inf")}},
         {"pid": 1},
         {"shipped": True},

@@ -88,6 +88,16 @@ def test_pickled_object_is_refused_and_not_run(tmp_path, capsys):
     assert "unpickled" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_file_that_is_cut_short_is_a_value_error(tmp_path, share):
+    path = tmp_path / "s.npz"
+    snapshots.write(make_snapshot(1), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"damaged|pickled"):
+        snapshots.read_snapshot(path)
+
+
 def test_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         snapshots.read_snapshot(tmp_path / "none.npz")

@@ -298,8 +298,10 @@ def test_finished_command_leaves_its_event(store, new):
 
 
 def test_events_come_in_order_and_two_at_one_step_are_one_change(store, new):
-    for step, value, previous in ((30, 0.5, 0.25), (10, 0.25, 1.0), (30, 0.75, 0.5)):
+    for step, value, previous in ((10, 0.25, 1.0), (30, 0.5, 0.25), (30, 0.75, 0.5)):
         store.send(new, "set", "eta", value)
         (command,) = store.open_commands(new)
         store.finish_command(command, new, Event(step, "eta", value, previous))
     assert store.events(new) == [Event(10, "eta", 0.25, 1.0), Event(30, "eta", 0.75, 0.25)]
+    assert [event.step for event in store.events(new, until=29)] == [10]
+    assert [event.step for event in store.events(new, until=30)] == [10, 30]

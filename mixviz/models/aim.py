@@ -1,0 +1,41 @@
+"""AIM: MPCC with one standard normal for a prior, which does not cluster.
+
+Li et al., "AIM: Adversarial Inference by Matching Priors and Conditionals" (2019), as a special
+case of MPCC (Astorga et al., section 5.5): of its losses there remain I and -log q(z|x~) of II.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from mixviz.models.config import ModelConfig, Preset
+from mixviz.models.mpcc import MPCC, Prior
+from mixviz.models.mpcc_config import AIMConfig
+
+
+class StandardNormal(Prior):
+    """p(z|c) = N(0, I), whatever c."""
+
+    def __init__(self, components: int, latent_size: int):
+        """Fix the means at zero."""
+        super().__init__()
+        self.means = nn.Buffer(torch.zeros(components, latent_size))
+
+
+class AIM(MPCC):
+    """A GAN with a standard normal prior and an encoder that inverts it."""
+
+    Config: ClassVar[type[ModelConfig]] = AIMConfig
+    title: ClassVar[str] = "AIM"
+    terms: ClassVar[tuple[str, ...]] = MPCC.terms[:3]
+    conditional: ClassVar[bool] = False
+    presets: ClassVar[dict[str, Preset]] = {}
+
+    def make_prior(self, generator: Generator) -> Prior:
+        """Return the standard normal."""
+        return StandardNormal(self.config.components, self.latent_size)
+
+    def prior_loss(self, z: Tensor, c: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return nothing: the prior is fixed."""
+        return z.new_zeros(()), ()

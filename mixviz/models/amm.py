@@ -1,0 +1,458 @@
+"""Adversarially learned mixture model (AMM): two joints of (x, c, z), matched by one discriminator.
+
+Anonymous, "Adversarially Learned Mixture Model" (ICLR 2019 submission), sections 2.2 and 4:
+
+    inference   q(x) q(c|x) q(z|x, c)   (equation 6)   or   q(x) q(z|x) q(c|x, z)   (equation 7)
+    synthesis   p(c) p(z|c) p(x|c, z)   (equation 11)
+
+    discriminator   -E_q log D(x, c, z) - E_p log(1 - D(x, c, z)) + lambda penalty
+    p(z|c), p(x|c, z)                                          -E_p log D(x, c, z)
+    encoder                                              -E_q log(1 - D(x, c, z))
+
+The penalty, equation 18, is E (|grad_(x, c, z) logit D| - 1)^2 at points on straight lines between
+samples of the two joints. All three are updated at once from the same samples, as in algorithm 1.
+"""
+
+import math
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from mixviz.models.base import Components, MixtureModel, Terms
+from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.networks.amm import (
+    ComponentNetwork,
+    Decoder,
+    Discriminator,
+    Encoder,
+    initialise_normal,
+)
+from mixviz.models.networks.amm_tables import amm_architecture
+from mixviz.models.objectives import gaussian_log_prob, reparameterise
+
+
+class AMMConfig(ModelConfig):
+    """Settings of the AMM."""
+
+    factorisation: Literal["z_given_c", "c_given_z"] = setting(
+        "c_given_z",
+        "Inference distribution",
+        "z_given_c is q(c|x) q(z|x, c), equation 6; c_given_z is q(z|x) q(c|x, z), equation 7.",
+        paper="c_given_z in tables 3 and 7, z_given_c in algorithm 1",
+    )
+    mixture: Literal["learned", "fixed"] = setting(
+        "learned",
+        "Components p(z|c)",
+        "Learned by a network, or fixed Gaussians of variance 1.",
+        paper="learned",
+    )
+    component_spread: float = setting(
+        0.0,
+        "Spread of the components",
+        "Standard deviation in which fixed means lie, and in which learned means start apart.",
+        paper="not given",
+        ge=0,
+        le=20,
+    )
+    logit_deviation: float = setting(
+        1.0,
+        "First noise of the logits",
+        "Standard deviation of the head's Gaussian logits at the start; a small one keeps c from "
+        "becoming one-hot by noise alone.",
+        paper="1 (biases 0)",
+        gt=0,
+        le=10,
+    )
+    assignment: Literal["head", "bayes"] = setting(
+        "head",
+        "Assignment",
+        "head takes the encoder's c without noise; bayes takes argmax p(z|c) p(c) at its z, as the "
+        "paper's accuracies do. bayes_agreement is the share on which both agree.",
+        paper="bayes (equations 17 and 19)",
+    )
+    network: Literal["auto", "points", "small", "conv28", "conv32"] = setting(
+        "auto",
+        "Network",
+        "conv28 is tables 3 to 6, conv32 tables 7 to 10, points and small are dense; auto takes "
+        "the one that fits the data.",
+    )
+    latent_size: int | None = setting(
+        None,
+        "Latent size (D)",
+        "Dimensions of z; empty takes the size the network's table gives.",
+        paper="64",
+        ge=1,
+        le=1000,
+    )
+    weight_deviation: float = setting(
+        0.02,
+        "Deviation of the first weights",
+        "Standard deviation of the weights at the start; biases start at 0.",
+        paper="0.02",
+        gt=0,
+        le=1,
+    )
+    penalty_weight: float = setting(
+        10.0,
+        "Gradient penalty λ",
+        "Weight of the penalty that keeps the discriminator's gradient in (x, c, z) near length 1.",
+        paper="10 on MNIST, 0.01 on SVHN",
+        live=True,
+        ge=0,
+        le=1000,
+    )
+    learning_rate: float = setting(
+        2e-4,
+        "Learning rate",
+        "Step size of Adam (first moment 0.5) for all networks.",
+        paper="2e-4",
+        live=True,
+        gt=0,
+        le=0.1,
+    )
+
+
+LAPTOP = {
+    "components": 5,
+    "component_spread": 3.0,
+    "logit_deviation": 0.1,
+    "penalty_weight": 1.0,
+    "learning_rate": 5e-4,
+}
+APART = (
+    "Components start apart and the logits with little noise, because in minutes they do not part "
+    "by themselves; the learning rate is higher than the paper's."
+)
+
+
+class Inference(NamedTuple):
+    """What the encoder makes of observations."""
+
+    c_mean: Tensor  # (B, K), of the Gaussian logits
+    c_log_variance: Tensor  # (B, K)
+    c: Tensor  # (B, K), on the simplex
+    z_mean: Tensor  # (B, D)
+    z_log_variance: Tensor  # (B, D)
+    z: Tensor  # (B, D)
+
+
+class Joint(NamedTuple):
+    """Samples of one of the joint distributions."""
+
+    x: Tensor  # (B, *shape)
+    c: Tensor  # (B, K)
+    z: Tensor  # (B, D)
+
+
+class AMM(MixtureModel):
+    """Encoder, components, decoder and discriminator, each updated by its own player."""
+
+    Config: ClassVar[type[ModelConfig]] = AMMConfig
+    title: ClassVar[str] = "AMM"
+    terms: ClassVar[tuple[str, ...]] = (
+        "discriminator_loss",
+        "generator_loss",
+        "encoder_loss",
+        "gradient_penalty",
+        "d_inference",
+        "d_synthesis",
+        "bayes_agreement",
+    )
+    presets: ClassVar[dict[str, Preset]] = {
+        "amm-arcs-laptop": Preset(
+            "Arcs, K=5",
+            "arcs",
+            {**LAPTOP, "penalty_weight": 0.1, "learning_rate": 1e-3, "epochs": 50},
+            "The arcs are thin: a discriminator held to slope 1 cannot see their edges. " + APART,
+        ),
+        "amm-digits-laptop": Preset(
+            "8x8 digits, K=10",
+            "digits",
+            {**LAPTOP, "components": 10, "epochs": 300, "batch_size": 100},
+            "Slopes of 8x8 images are steeper than those of MNIST, so that the penalty weighs less. "
+            + APART,
+        ),
+        "amm-mnist-laptop": Preset(
+            "MNIST in minutes: dense network, K=10",
+            "mnist",
+            {**LAPTOP, "components": 10, "network": "small", "epochs": 15, "batch_size": 100},
+            "Dense layers instead of the paper's convolutions: ten times as fast. " + APART,
+        ),
+        "amm-mnist-paper": Preset(
+            "Table 1: MNIST, K=10",
+            "mnist",
+            {"components": 10, "assignment": "bayes", "epochs": 100, "batch_size": 100},
+            "As printed; the paper gives neither batch size nor epochs.",
+        ),
+        "amm-svhn-paper": Preset(
+            "Table 1: SVHN, K=30",
+            "svhn",
+            {
+                "components": 30,
+                "penalty_weight": 0.01,
+                "assignment": "bayes",
+                "epochs": 100,
+                "batch_size": 100,
+            },
+            "As printed; the paper gives neither batch size nor epochs.",
+        ),
+    }
+    config: AMMConfig
+    class_frequencies: Tensor  # (K,), p(c)
+    fixed_means: Tensor  # (K, D), where the components are not learned
+    mixture: ComponentNetwork  # where they are
+
+    def __init__(self, config: AMMConfig, shape: tuple[int, ...], generator: Generator):
+        """Build the networks for data of `shape`, their weights drawn from `generator`."""
+        super().__init__()
+        self.config, self.shape = config, shape
+        rows = amm_architecture(config.network, shape)
+        self.latent_size = config.latent_size or rows.latent_size
+        sizes = (shape, config.components, self.latent_size)
+        self.z_given_c = config.factorisation == "z_given_c"
+        self.encoder = Encoder(rows, *sizes, self.z_given_c, embed=self.semi_supervised)
+        self.decoder = Decoder(rows, *sizes)
+        self.discriminator = Discriminator(rows, *sizes)
+        if config.mixture == "learned":
+            self.mixture = ComponentNetwork(rows, config.components, self.latent_size)
+        else:
+            self.register_buffer("fixed_means", torch.zeros(config.components, self.latent_size))
+        uniform = torch.full((config.components,), 1 / config.components)
+        self.register_buffer("class_frequencies", uniform)
+        initialise_normal(self, config.weight_deviation, generator)
+        with torch.no_grad():
+            log_variances = self.encoder.c_head.bias[config.components :]
+            log_variances.fill_(2 * math.log(config.logit_deviation))
+        self._spread_components(generator)
+
+    @torch.no_grad()
+    def _spread_components(self, generator: Generator) -> None:
+        spread = self.config.component_spread
+        if self.config.mixture == "fixed":
+            self.fixed_means.normal_(0.0, spread, generator=generator)
+        elif spread:
+            units = 1 if self.mixture.log_variance is not None else self.mixture.mean.in_features
+            self.mixture.mean.weight.normal_(0.0, spread / math.sqrt(units), generator=generator)
+
+    # ---- inference joint -------------------------------------------------------------------
+
+    def infer(self, x: Tensor, generator: Generator | None) -> Inference:
+        """Draw c and z given x (B, *shape); without a generator, take the means instead.
+
+        c is the softmax of Gaussian logits, equations 8 and 9; z is Gaussian, equation 10.
+        """
+        encoder, columns = self.encoder, self.encoder.columns
+        shared = encoder.shared(x, generator)
+        first, outputs = columns.lead(shared, generator)
+        if self.z_given_c:
+            c_mean, c_log_variance, logits = gaussian_draw(
+                encoder.c_head(first.flatten(1)), generator
+            )
+            c = logits.softmax(-1)
+            last = columns.follow(shared, outputs, generator, encoder.shift(c))
+            z_mean, z_log_variance, z = gaussian_draw(encoder.z_head(last.flatten(1)), generator)
+        else:
+            z_mean, z_log_variance, z = gaussian_draw(encoder.z_head(first.flatten(1)), generator)
+            last = columns.follow(shared, outputs, generator)
+            c_mean, c_log_variance, logits = gaussian_draw(
+                encoder.c_head(last.flatten(1)), generator
+            )
+            c = logits.softmax(-1)
+        return Inference(c_mean, c_log_variance, c, z_mean, z_log_variance, z)
+
+    def inference(self, x: Tensor, generator: Generator) -> Joint:
+        """Sample the inference joint for observations (B, *shape)."""
+        q = self.infer(x, generator)
+        return Joint(x, q.c, q.z)
+
+    # ---- synthesis joint -------------------------------------------------------------------
+
+    def component_parameters(self, c: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of p(z|c) for one-hot c (B, K), each (B, D); equation 12."""
+        if self.config.mixture == "learned":
+            mean, log_variance = self.mixture(c, generator)
+            return _full(mean), _full(log_variance)
+        mean = c @ self.fixed_means
+        return mean, torch.zeros_like(mean)
+
+    def synthesise(self, c: Tensor, generator: Generator) -> Joint:
+        """Sample p(z|c) p(x|c, z) for components (B,)."""
+        one_hot = functional.one_hot(c, self.config.components).to(self.class_frequencies.dtype)
+        mean, log_variance = self.component_parameters(one_hot, generator)
+        z = reparameterise(mean, log_variance, 1, generator)[0]
+        return Joint(_full(self.decoder(one_hot, z, generator)), one_hot, z)
+
+    def synthesis(self, count: int, generator: Generator) -> Joint:
+        """Sample the synthesis joint, `count` times."""
+        c = torch.multinomial(self.class_frequencies, count, replacement=True, generator=generator)
+        return self.synthesise(c, generator)
+
+    # ---- the game --------------------------------------------------------------------------
+
+    def play(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Terms]:
+        """Return the loss of the discriminator, that of all others, and the terms."""
+        q = self.inference(x, generator)
+        p = self.synthesis(len(q.x), generator)
+        both = Joint(*(torch.cat(pair) for pair in zip(q, p, strict=True)))
+        logits_q, logits_p = self.discriminator(*both, generator).split(len(q.x))
+        # softplus(-a) is -log D and softplus(a) is -log(1 - D) at the logit a.
+        discriminator = functional.softplus(-logits_q).mean() + functional.softplus(logits_p).mean()
+        # One backward pass serves both: p does not depend on the encoder, nor q on the others.
+        generators = functional.softplus(-logits_p).mean()
+        encoder = functional.softplus(logits_q).mean()
+        penalty = self.gradient_penalty(q, p, generator)
+        values = (
+            discriminator,
+            generators,
+            encoder,
+            penalty,
+            logits_q.sigmoid().mean(),
+            logits_p.sigmoid().mean(),
+            self.bayes_agreement(x),
+        )
+        terms = {name: value.detach() for name, value in zip(AMM.terms, values, strict=True)}
+        weighted = self.config.penalty_weight * penalty
+        return discriminator + weighted, generators + encoder, terms
+
+    @torch.enable_grad()
+    def gradient_penalty(self, q: Joint, p: Joint, generator: Generator) -> Tensor:
+        """Return E (|grad logit D| - 1)^2 between pairs of samples: (), equation 18."""
+        at = torch.rand(len(q.x), generator=generator, device=q.x.device)
+        points = []
+        for one, other in zip(q, p, strict=True):
+            share = at.view(-1, *[1] * (one.ndim - 1))
+            points.append(torch.lerp(one.detach(), other.detach(), share).requires_grad_())
+        logits = self.discriminator(*points, generator)
+        slopes = torch.autograd.grad(logits.sum(), points, create_graph=True)
+        slope = torch.cat([part.flatten(1) for part in slopes], dim=1)
+        return (torch.linalg.vector_norm(slope, dim=1) - 1).square().mean()
+
+    def training_step(self, x: Tensor, generator: Generator) -> Terms:
+        """Update all players at once from the same samples (algorithm 1)."""
+        discriminator_loss, other_loss, terms = self.play(x, generator)
+        parameters = {
+            name: [p for group in optimizer.param_groups for p in group["params"]]
+            for name, optimizer in self._optimizers.items()
+        }
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        discriminator_loss.backward(inputs=parameters["discriminator"], retain_graph=True)
+        other_loss.backward(inputs=parameters["generators"] + parameters["encoder"])
+        for optimizer in self._optimizers.values():
+            optimizer.step()
+        return terms
+
+    def evaluate_terms(self, x: Tensor, generator: Generator) -> Terms:
+        """Return the terms of the game without an update."""
+        return self.play(x, generator)[2]
+
+    # ---- answers ---------------------------------------------------------------------------
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z given x, each (B, D); equation 6 at the most likely logits."""
+        q = self.infer(x, None)
+        return q.z_mean, q.z_log_variance
+
+    def log_responsibilities(self, x: Tensor) -> Tensor:
+        """log p(c|x) by the classifier of `assignment`: (B, K)."""
+        return self.encode(x)[1]
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent means and log-responsibilities from one pass of the encoder."""
+        q = self.infer(x, None)
+        bayes = self.config.assignment == "bayes"
+        return q.z_mean, self._log_posterior(q.z_mean) if bayes else q.c_mean.log_softmax(-1)
+
+    def head_log_responsibilities(self, x: Tensor) -> Tensor:
+        """Log-softmax of the head's means: (B, K)."""
+        return self.infer(x, None).c_mean.log_softmax(-1)
+
+    def bayes_log_responsibilities(self, x: Tensor) -> Tensor:
+        """log p(c|z) at the mean of z given x: (B, K), equation 19."""
+        return self._log_posterior(self.posterior(x)[0])
+
+    @torch.no_grad()
+    def bayes_agreement(self, x: Tensor) -> Tensor:
+        """Share of observations (B, *shape) that both classifiers assign alike, as they answer."""
+        training = self.training
+        self.eval()
+        q = self.infer(x, None)
+        same = q.c_mean.argmax(1) == self._log_posterior(q.z_mean).argmax(1)
+        self.train(training)
+        return same.float().mean()
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        means, log_variances = self._all_components()
+        log_joint = gaussian_log_prob(z.unsqueeze(-2), means, log_variances)
+        return (log_joint + self.class_frequencies.log()).log_softmax(-1)
+
+    def _all_components(self) -> tuple[Tensor, Tensor]:
+        return self.component_parameters(
+            torch.eye(self.config.components, device=self.class_frequencies.device), None
+        )
+
+    def components(self) -> Components:
+        """Return p(z|c) and p(c)."""
+        means, log_variances = self._all_components()
+        return Components(means, log_variances.exp(), self.class_frequencies)
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """x at latents (B, D) and components (B,), the most probable of p(c|z) if not given."""
+        if c is None:
+            c = self._log_posterior(z).argmax(1)
+        one_hot = functional.one_hot(c, self.config.components).to(z.dtype)
+        return _full(self.decoder(one_hot, z, None))
+
+    def sample(self, c: Tensor, generator: Generator) -> Tensor:
+        """Draw z from component c_i for each i and return x: (B, *shape)."""
+        return self.synthesise(c, generator).x
+
+    # ---- optimisers ------------------------------------------------------------------------
+
+    def make_optimizers(self) -> None:
+        """Make one Adam for each player."""
+        rate = self.config.learning_rate
+        self._optimizers = {
+            name: torch.optim.Adam(
+                [p for part in parts for p in part.parameters()],
+                lr=rate,
+                betas=(0.5, 0.999),
+                fused=True,
+            )
+            for name, parts in self._players().items()
+        }
+
+    def _players(self) -> dict[str, list[torch.nn.Module]]:
+        learned = [self.mixture] if self.config.mixture == "learned" else []
+        return {
+            "discriminator": [self.discriminator],
+            "generators": [self.decoder, *learned],
+            "encoder": [self.encoder],
+        }
+
+    def set_live(self, name: str, value: float) -> None:
+        """Change a live setting; the learning rate reaches the optimisers."""
+        super().set_live(name, value)
+        if name == "learning_rate":
+            for optimizer in self._optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = value
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the three optimisers."""
+        return dict(self._optimizers)
+
+
+def gaussian_draw(output: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, log-variance and a draw of a Gaussian, from a head (B, 2 n); each (B, n)."""
+    mean, log_variance = _full(output).chunk(2, dim=-1)
+    if generator is None:
+        return mean, log_variance, mean
+    return mean, log_variance, reparameterise(mean, log_variance, 1, generator)[0]
+
+
+def _full(output: Tensor) -> Tensor:
+    """Leave autocast: losses and slopes are computed in at least single precision."""
+    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output

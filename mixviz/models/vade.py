@@ -1,0 +1,147 @@
+"""VaDE: variational deep embedding, a VAE whose prior is a Gaussian mixture.
+
+Jiang et al., arXiv:1611.05148. With the letters of this project:
+
+    generative    c ~ Cat(pi);  z | c ~ N(mu_c, v_c);  x | z Bernoulli or Gaussian
+    recognition   q(z|x) Gaussian;  gamma_c = q(c|x) = E_q(z|x) p(c|z)                 equation 16
+
+    ELBO =  E_q(z|x) log p(x|z)                                              reconstruction
+          - sum_c gamma_c KL( q(z|x) || N(mu_c, v_c) )                       conditional prior
+          - KL( gamma || pi )                                                component prior
+
+which is equation 12 with its terms gathered. mu_c, v_c and pi_c are free. They start from a Gaussian
+mixture fitted to the latents of the pretrained autoencoder (section 3.2).
+"""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mixviz.models.autoencoder import AutoencoderModel, PretrainedConfig
+from mixviz.models.base import Components, Terms
+from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.latent_fit import FittedMixture, as_array, fit_mixture, random_state
+from mixviz.models.objectives import (
+    categorical_uniform_kl,
+    gaussian_kl,
+    gaussian_log_prob,
+    reparameterise,
+)
+
+
+class VaDEConfig(PretrainedConfig):
+    """Settings of VaDE."""
+
+    samples: int = setting(
+        1,
+        "Monte Carlo samples (S)",
+        "Samples of z drawn for each observation; more make training steadier and slower.",
+        paper="1",
+        ge=1,
+        le=100,
+    )
+    decay: float = setting(
+        0.9,
+        "Decay of the learning rate",
+        "What the learning rate is multiplied by every ten epochs after pretraining.",
+        paper="0.9",
+        live=True,
+        gt=0,
+        le=1,
+    )
+
+
+class VaDE(AutoencoderModel):
+    """A VAE with a mixture of Gaussians as prior, its responsibilities by Bayes' rule."""
+
+    Config: ClassVar[type[ModelConfig]] = VaDEConfig
+    title = "VaDE"
+    variational = True
+    terms = ("reconstruction", "conditional_prior", "component_prior", "z_prior", "objective")
+    config: VaDEConfig
+    presets: ClassVar[dict[str, Preset]] = {}
+
+    def __init__(self, config: VaDEConfig, shape: tuple[int, ...], generator: torch.Generator):
+        """Build the networks; `prepare` places the components."""
+        super().__init__(config, shape, generator)
+        size = (config.components, self.latent_size)
+        self.means = nn.Parameter(torch.zeros(size))
+        self.log_variances = nn.Parameter(torch.zeros(size))
+        self.logits = nn.Parameter(torch.zeros(config.components))
+
+    def log_posterior(self, z: Tensor) -> Tensor:
+        """log p(c|z) by Bayes' rule for latents (..., D): (..., K)."""
+        log_joint = self.logits.log_softmax(-1) + gaussian_log_prob(
+            z.unsqueeze(-2), self.means, self.log_variances
+        )
+        return log_joint.log_softmax(-1)
+
+    def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
+        """Return the ELBO and its terms; while pretraining, the autoencoder's reconstruction.
+
+        `z_prior` is KL(gamma || 1/K): how many nats the clusters tell, whatever pi is.
+        """
+        mean, log_variance = self.encoded(x)
+        if self.pretraining:
+            reconstruction = objective = self.reconstruction(x, mean).mean()
+            with torch.no_grad():
+                priors = self.priors(mean, log_variance, mean[None])
+        else:
+            z = reparameterise(mean, log_variance, self.config.samples, generator)  # (S, B, D)
+            reconstruction = self.log_likelihood(x, z).mean()
+            priors = self.priors(mean, log_variance, z)
+            objective = reconstruction - priors[0] - priors[1]
+        values = (reconstruction, *priors, objective)
+        return objective, {
+            name: value.detach() for name, value in zip(self.terms, values, strict=True)
+        }
+
+    def priors(self, mean: Tensor, log_variance: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+        """Conditional prior, component prior and z-prior, batch means, at draws z (S, B, D)."""
+        log_gamma = self.log_posterior(z).logsumexp(0) - math.log(len(z))  # (B, K)
+        z_kl = gaussian_kl(
+            mean.unsqueeze(-2), log_variance.unsqueeze(-2), self.means, self.log_variances
+        )  # (B, K)
+        gamma = log_gamma.exp()
+        component_prior = (gamma * (log_gamma - self.logits.log_softmax(-1))).sum(-1)
+        return (
+            (gamma * z_kl).sum(-1).mean(),
+            component_prior.mean(),
+            categorical_uniform_kl(log_gamma).mean(),
+        )
+
+    def rate(self) -> float:
+        """Step size: after pretraining it decays every ten epochs (section 4.3)."""
+        periods = max(0, int(self.epochs_done) - self.config.pretrain_epochs) // 10
+        return super().rate() * self.config.decay**periods
+
+    @torch.no_grad()
+    def refit(self, x: Tensor, generator: torch.Generator, restarts: int = 1) -> None:
+        """Put the components where a Gaussian mixture finds the latents."""
+        latents = self.fitted_latents(x, generator)
+        seed = random_state(generator)
+        if latents is None:
+            return
+        mixture = self.components()
+        state = (mixture.means, mixture.variances.diag_embed(), mixture.weights)
+        # With full covariances the fit finds far better clusters; their diagonals are the start.
+        fitted = fit_mixture(
+            latents,
+            self.config.components,
+            random_state=seed,
+            before=FittedMixture(*map(as_array, state)) if self.fitted else None,
+            full=True,
+            restarts=restarts,
+        )
+        means, covariances, weights = map(torch.from_numpy, fitted)
+        variances = covariances.diagonal(dim1=1, dim2=2)
+        self.means.copy_(means)
+        self.log_variances.copy_(variances.log())
+        self.logits.copy_(weights.log())
+
+    def components(self) -> Components:
+        """Return the prior of z."""
+        values = (self.means, self.log_variances.exp(), self.logits.softmax(-1))
+        return Components(*(value.detach() for value in values))
