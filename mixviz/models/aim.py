@@ -6,21 +6,12 @@ case of MPCC (Astorga et al., section 5.5): of its losses there remain I and -lo
 
 from typing import ClassVar
 
-import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from mixviz.models.config import ModelConfig, Preset
-from mixviz.models.mpcc import MPCC, Prior
+from mixviz.models.mpcc import MPCC
 from mixviz.models.mpcc_config import AIMConfig
-
-
-class StandardNormal(Prior):
-    """p(z|c) = N(0, I), whatever c."""
-
-    def __init__(self, components: int, latent_size: int):
-        """Fix the means at zero."""
-        super().__init__()
-        self.means = nn.Buffer(torch.zeros(components, latent_size))
+from mixviz.models.mpcc_prior import Prior, StandardNormal
 
 
 class AIM(MPCC):

@@ -30,6 +30,7 @@ from mixviz.errors import MixvizError
 from mixviz.models.base import Components, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.mpcc_config import AIMConfig, MPCCConfig
+from mixviz.models.mpcc_prior import LearnedPrior, Prior
 from mixviz.models.networks.mpcc import (
     Critic,
     EncoderHead,
@@ -42,58 +43,9 @@ from mixviz.models.networks.mpcc import (
     start,
     use_standing_statistics,
 )
-from mixviz.models.objectives import LOG_2PI, gaussian_log_prob
+from mixviz.models.objectives import gaussian_log_prob
 
 _STANDING_BATCH = 50  # latents in a pass for standing statistics, the paper's batch
-
-
-class Prior(nn.Module):
-    """p(z|c): K Gaussians, which a subclass learns or fixes."""
-
-    means: Tensor  # (K, D)
-
-    def deviations(self) -> Tensor:
-        """Standard deviations (K, D)."""
-        return torch.ones_like(self.means)
-
-    def draw(self, c: Tensor, generator: Generator) -> Tensor:
-        """Draw a reparameterised z from component c_i for each i: (B, D)."""
-        noise = torch.randn(
-            (len(c), self.means.shape[1]),
-            generator=generator,
-            device=c.device,
-            dtype=self.means.dtype,
-        )
-        return self.place(noise, c)
-
-    def place(self, noise: Tensor, c: Tensor) -> Tensor:
-        """Turn standard normal noise (B, D) into draws from the components (B,)."""
-        return self.means[c] + self.deviations()[c] * noise
-
-    def log_posterior(self, z: Tensor) -> Tensor:
-        """log q(c|z), equation 9, for z (B, D): (B, K)."""
-        log_variances = 2 * self.deviations().log()
-        return gaussian_log_prob(z[:, None], self.means, log_variances).log_softmax(-1)
-
-    def negative_entropy(self) -> Tensor:
-        """E log p(z|c) over the latent size, equation 10: a scalar in nats per dimension."""
-        return -(0.5 * (1 + LOG_2PI) + self.deviations().log()).mean()
-
-
-class LearnedPrior(Prior):
-    """Means orthogonal at the start; deviations exp(l/2) + a floor, l = 1 at the start."""
-
-    def __init__(self, config: MPCCConfig, latent_size: int, generator: Generator):
-        """Draw the means from `generator`."""
-        super().__init__()
-        self.config = config
-        self.means = nn.Parameter(torch.empty(config.components, latent_size))
-        nn.init.orthogonal_(self.means, generator=generator)
-        self.spreads = nn.Parameter(torch.ones_like(self.means))
-
-    def deviations(self) -> Tensor:
-        """Standard deviations (K, D)."""
-        return torch.exp(0.5 * self.spreads) + self.config.smallest_deviation
 
 
 class MPCC(MixtureModel):
@@ -137,7 +89,7 @@ class MPCC(MixtureModel):
         self.offset = nn.Buffer(torch.full(size, 0.5 if self.image else 0.0))
         self.scale = nn.Buffer(torch.full(size, 0.5 if self.image else 1.0))
         self._standing = False
-        self.register_load_state_dict_post_hook(lambda model, _: model.forget_standing())
+        self.register_load_state_dict_post_hook(_forget_standing)
 
     def make_prior(self, generator: Generator) -> Prior:
         """Return p(z|c), its start drawn from `generator`."""
@@ -380,6 +332,11 @@ class MPCC(MixtureModel):
             if _rate_of(optimizer_name) == name:
                 for group in optimizer.param_groups:
                     group["lr"] = value
+
+
+def _forget_standing(model: nn.Module, _: object) -> None:
+    assert isinstance(model, MPCC)
+    model.forget_standing()
 
 
 def _rate_of(optimizer: str) -> str:
