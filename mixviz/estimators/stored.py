@@ -1,29 +1,24 @@
 """Fitted models as plain values and back, as a checkpoint has them: no class of a model is pickled."""
 
-import io
 from typing import Any
 
 import torch
+from safetensors.torch import load
 
 from mixviz.models import MixtureModel, build, create, model_class
+from mixviz.training.checkpoints import moments_of, restore_moments, weights_of
 from mixviz.training.device import stream
 
 
 def pack(name: str, model: MixtureModel, noise: torch.Generator) -> dict[str, Any]:
     """Return the model called `name` and its stream of noise as plain values and bytes."""
-    tensors = {
-        "weights": model.state_dict(),
-        "optimizers": {key: value.state_dict() for key, value in model.optimizers().items()},
-        "noise": noise.get_state(),
-    }
-    content = io.BytesIO()
-    torch.save(tensors, content)
     return {
         "name": name,
         "settings": model.config.model_dump(),
         "shape": model.shape,
         "device": noise.device.type,
-        "tensors": content.getvalue(),
+        "weights": weights_of(model),
+        "moments": moments_of(model, noise),
     }
 
 
@@ -36,16 +31,12 @@ def unpack(stored: dict[str, Any], seed: int, epoch: int) -> tuple[MixtureModel,
     here = torch.accelerator.current_accelerator(check_available=True)
     same = stored["device"] in ("cpu", here and here.type)
     device = torch.device(stored["device"] if same else "cpu")
-    tensors = torch.load(io.BytesIO(stored["tensors"]), map_location="cpu", weights_only=True)
     name = stored["name"]
     settings = build(model_class(name).Config, stored["settings"])
     model = create(name, settings, tuple(stored["shape"]), stream(seed, "start"))
-    model.load_state_dict(tensors["weights"])
+    model.load_state_dict(load(stored["weights"]))
     model.to(device).train()
     model.make_optimizers()
-    for key, optimizer in model.optimizers().items():
-        optimizer.load_state_dict(tensors["optimizers"][key])
     noise = stream(seed, "noise", epoch, device)
-    if same:
-        noise.set_state(tensors["noise"])
+    restore_moments(load(stored["moments"]), model, noise if same else None)
     return model, noise

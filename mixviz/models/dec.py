@@ -10,7 +10,7 @@ f_c is taken over all the data, after every epoch. p follows the present q of a 
 keeps it until the next refresh; between two refreshes only f_c is kept here.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,20 @@ from torch import Tensor, nn
 from mixviz.models.autoencoder import AutoencoderModel, PretrainedConfig
 from mixviz.models.base import Components, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
-from mixviz.models.latent_fit import as_array, fit_centres, random_state
+from mixviz.models.latent_fit import as_array, fit_centres, fit_mixture, random_state
 from mixviz.models.objectives import categorical_uniform_kl
 
 
 class DECConfig(PretrainedConfig):
     """Settings of DEC."""
 
+    start: Literal["k-means", "mixture"] = setting(
+        "k-means",
+        "Start of the centres",
+        "k-means on the latents, or the means of a Gaussian mixture with full covariances, which "
+        "finds clusters that are not round.",
+        paper="k-means",
+    )
     reconstruction_weight: float = setting(
         0.0,
         "Weight of the reconstruction",
@@ -104,13 +111,13 @@ class DEC(AutoencoderModel):
         seed = random_state(generator)
         if latents is None:
             return
-        centres = fit_centres(
-            latents,
-            self.config.components,
-            random_state=seed,
-            before=as_array(self.centres) if self.fitted else None,
-            restarts=restarts,
-        )
+        before = as_array(self.centres) if self.fitted else None
+        count = self.config.components
+        centres = fit_centres(latents, count, random_state=seed, before=before, restarts=restarts)
+        if self.config.start == "mixture":
+            centres = fit_mixture(
+                latents, count, random_state=seed, full=True, restarts=restarts
+            ).means
         self.centres.copy_(torch.from_numpy(centres))
 
     @torch.no_grad()

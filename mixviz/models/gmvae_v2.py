@@ -67,6 +67,18 @@ class GMVAEv2(GMVAE):
             {"components": 10, "z_prior_floor": 1.5, "component_spread": 1.0},
             "Components spread until the z-prior passes λ; then only those that overlap merge.",
         ),
+        "v2-arcs-laptop": Preset(
+            "Arcs, K=5",
+            "arcs",
+            {"components": 5, "z_prior_floor": 1.5, "component_spread": 1.0},
+            "As many components as arcs; λ just under log 5 keeps all of them.",
+        ),
+        "v2-digits-laptop": Preset(
+            "8x8 digits, K=10",
+            "digits",
+            {"components": 10, "z_prior_floor": 2.25, "epochs": 150, "batch_size": 50},
+            "Small network; λ just under log 10 keeps ten components on 1,797 images.",
+        ),
         "v2-digits": Preset(
             "8x8 digits, K=20",
             "digits",

@@ -228,7 +228,7 @@ class MPCC(MixtureModel):
         parameters = [p for o in chosen for group in o.param_groups for p in group["params"]]
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # as the moments are
         for optimizer in chosen:
             optimizer.step()
 

@@ -58,7 +58,7 @@ class SAMM(AMM):
             "digits",
             {**LAPTOP, "components": 10, "labelled": 100, "epochs": 150, "batch_size": 100},
             "So few steps do not end the game: its accuracy was under that of k-means (0.62 after "
-            "65 epochs) and still rising. " + APART,
+            "67 epochs) and still rising. " + APART,
         ),
         "samm-mnist-laptop": Preset(
             "MNIST in minutes: dense network, 100 labels",

@@ -39,15 +39,9 @@ def save_checkpoint(
         if leftover != old:
             shutil.rmtree(leftover, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".checkpoint."))
-    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
-    moments = {_STREAM: stream.get_state()}
-    for name, optimizer in model.optimizers().items():
-        for index, values in optimizer.state_dict()["state"].items():
-            for key, value in values.items():
-                moments[f"{name}.{index}.{key}"] = value.contiguous()
     for file, content in (
-        ("model.safetensors", save(weights)),
-        ("optimizer.safetensors", save(moments)),
+        ("model.safetensors", weights_of(model)),
+        ("optimizer.safetensors", moments_of(model, stream)),
         ("state.json", json.dumps(state).encode()),
     ):
         write_atomically(fresh / file, methodcaller("write", content))
@@ -60,6 +54,38 @@ def save_checkpoint(
         os.rename(folder, old)
         os.rename(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def weights_of(model: MixtureModel) -> bytes:
+    """Return parameters and buffers in the safetensors format."""
+    return save({name: value.detach().contiguous() for name, value in model.state_dict().items()})
+
+
+def moments_of(model: MixtureModel, stream: torch.Generator) -> bytes:
+    """Return the state of the optimisers and of the noise stream in the safetensors format."""
+    moments = {_STREAM: stream.get_state()}
+    for name, optimizer in model.optimizers().items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                moments[f"{name}.{index}.{key}"] = value.contiguous()
+    return save(moments)
+
+
+def restore_moments(
+    moments: dict[str, Tensor], model: MixtureModel, stream: torch.Generator | None
+) -> None:
+    """Give the optimisers what `moments_of` returned, read back; the noise stream too, if given."""
+    if stream is not None:
+        stream.set_state(moments[_STREAM])
+    for name, optimizer in model.optimizers().items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in moments.items():
+            owner, _, place = key.partition(".")
+            if owner == name and place:
+                index, part = place.split(".")
+                state.setdefault(int(index), {})[part] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -120,16 +146,7 @@ def load_optimizers(folder: Path, model: MixtureModel, stream: torch.Generator) 
         When the file is missing, damaged, or of another model.
     """
     try:
-        moments = load_file(folder / "optimizer.safetensors")
-        stream.set_state(moments.pop(_STREAM))
-        for name, optimizer in model.optimizers().items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in moments.items():
-                owner, index, part = key.split(".")
-                if owner == name:
-                    state.setdefault(int(index), {})[part] = value
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        restore_moments(load_file(folder / "optimizer.safetensors"), model, stream)
     except Exception as error:  # safetensors and torch raise many kinds
         reason = _line(error)
         raise MixvizError(f"The optimiser of this run cannot be loaded ({reason}).") from error

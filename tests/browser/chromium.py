@@ -74,10 +74,14 @@ def _install() -> None:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         commands = (["apt-get", "update"], ["apt-get", "install", "-y", "chromium"])
-        if all(
-            subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode == 0
-            for command in commands
-        ) and _on_path():
+        if (
+            all(
+                subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode
+                == 0
+                for command in commands
+            )
+            and _on_path()
+        ):
             return
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     subprocess.run(command, stdout=sys.stderr, check=False)
