@@ -57,10 +57,11 @@ def test_every_number_has_bounds_and_they_are_kept(name):
         if option.get("type") in ("integer", "number")
     }
     assert {field for field, *_ in bounds} == numbers
+    beside = {"estimator": "enumerate"} if name == "nvisa" else {}  # VIMCO refuses one sample
     for field, low, high, exclusive in bounds:
         assert getattr(build(config, {field: high}), field) == high
         if not exclusive:
-            assert getattr(build(config, {field: low}), field) == low
+            assert getattr(build(config, {**beside, field: low}), field) == low
         for value in (low if exclusive else low - 1, high + 1):
             line = message(config, **{field: value})
             assert line.startswith(f"{field}={value!r}")
