@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.mpcc import MPCC
-from mixviz.models.mpcc_config import AIMConfig
+from mixviz.models.mpcc_config import AIM_PRESETS, AIMConfig
 from mixviz.models.mpcc_prior import Prior, StandardNormal
 
 
@@ -21,7 +21,7 @@ class AIM(MPCC):
     title: ClassVar[str] = "AIM"
     terms: ClassVar[tuple[str, ...]] = MPCC.terms[:3]
     conditional: ClassVar[bool] = False
-    presets: ClassVar[dict[str, Preset]] = {}
+    presets: ClassVar[dict[str, Preset]] = AIM_PRESETS
 
     def make_prior(self, generator: Generator) -> Prior:
         """Return the standard normal."""

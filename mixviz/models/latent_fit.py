@@ -63,7 +63,7 @@ def fit_mixture(
     found = FittedMixture(best.means_, best.covariances_, best.weights_)
     if before is None:
         return found
-    order = _matching(before.means, found.means)
+    order = matching(before.means, found.means)
     return FittedMixture(*(values[order] for values in found))
 
 
@@ -81,7 +81,7 @@ def fit_centres(
         if before is not None:
             fits.append(KMeans(components, init=before, n_init=1).fit(latents))
     centres: np.ndarray = min(fits, key=lambda fitted: fitted.inertia_).cluster_centers_
-    return centres if before is None else centres[_matching(before, centres)]
+    return centres if before is None else centres[matching(before, centres)]
 
 
 def as_array(value: Tensor) -> np.ndarray:
@@ -102,7 +102,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _matching(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def matching(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Order of `after` (K, D) in which each row lies near the one of `before`: (K,)."""
     order: np.ndarray = linear_sum_assignment(cdist(before, after, "sqeuclidean"))[1]
     return order

@@ -109,7 +109,32 @@ class AEGMM(LatentGMM):
 
     title = "AE + Gaussian mixture"
     terms = ("reconstruction", "z_prior", "objective")
-    presets: ClassVar[dict[str, Preset]] = {}
+    presets: ClassVar[dict[str, Preset]] = {
+        "ae-gmm-arcs-laptop": Preset(
+            "AE+GMM on arcs, K=5",
+            "arcs",
+            {"components": 5, "epochs": 10, "batch_size": 200},
+            "Two hidden layers of 120 units and D=2: the points have two dimensions.",
+        ),
+        "ae-gmm-digits-laptop": Preset(
+            "AE+GMM on 8x8 digits, K=10",
+            "digits",
+            {"components": 10, "epochs": 100, "batch_size": 50},
+            "A small network on 1,797 images.",
+        ),
+        "ae-gmm-mnist-laptop": Preset(
+            "AE+GMM on MNIST in minutes, K=10",
+            "mnist",
+            {"components": 10, "epochs": 15, "batch_size": 256},
+            "Two hidden layers of 256 units instead of 500-500-2000.",
+        ),
+        "ae-gmm-mnist-paper": Preset(
+            "AE+GMM, VaDE's table 2: MNIST",
+            "mnist",
+            {"components": 10, "network": "paper", "epochs": 100, "batch_size": 100},
+            "The network of VaDE; the paper gives no other numbers of its baselines.",
+        ),
+    }
 
     def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
         """Return the reconstruction."""
@@ -128,7 +153,32 @@ class VAEGMM(LatentGMM):
     title = "VAE + Gaussian mixture"
     variational = True
     terms = ("reconstruction", "normal_prior", "z_prior", "objective")
-    presets: ClassVar[dict[str, Preset]] = {}
+    presets: ClassVar[dict[str, Preset]] = {
+        "vae-gmm-arcs-laptop": Preset(
+            "VAE+GMM on arcs, K=5",
+            "arcs",
+            {"components": 5, "epochs": 30, "batch_size": 200},
+            "Two hidden layers of 120 units and D=2: the points have two dimensions.",
+        ),
+        "vae-gmm-digits-laptop": Preset(
+            "VAE+GMM on 8x8 digits, K=10",
+            "digits",
+            {"components": 10, "epochs": 100, "batch_size": 50},
+            "A small network on 1,797 images.",
+        ),
+        "vae-gmm-mnist-laptop": Preset(
+            "VAE+GMM on MNIST in minutes, K=10",
+            "mnist",
+            {"components": 10, "epochs": 15, "batch_size": 256},
+            "Two hidden layers of 256 units instead of 500-500-2000.",
+        ),
+        "vae-gmm-mnist-paper": Preset(
+            "VAE+GMM, VaDE's table 2: MNIST",
+            "mnist",
+            {"components": 10, "network": "paper", "epochs": 100, "batch_size": 100},
+            "The network of VaDE; the paper gives no other numbers of its baselines.",
+        ),
+    }
 
     def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
         """Return the ELBO of the VAE."""

@@ -29,7 +29,7 @@ from torch.nn import functional
 from mixviz.errors import MixvizError
 from mixviz.models.base import Components, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, Preset
-from mixviz.models.mpcc_config import AIMConfig, MPCCConfig
+from mixviz.models.mpcc_config import MPCC_PRESETS, AIMConfig, MPCCConfig
 from mixviz.models.mpcc_prior import LearnedPrior, Prior
 from mixviz.models.networks.mpcc import (
     Critic,
@@ -60,7 +60,7 @@ class MPCC(MixtureModel):
         "cross_entropy",
         "prior_entropy",
     )
-    presets: ClassVar[dict[str, Preset]] = {}
+    presets: ClassVar[dict[str, Preset]] = MPCC_PRESETS
     conditional: ClassVar[bool] = True  # on c, in p(x|z, c)
     config: AIMConfig
 
@@ -83,13 +83,15 @@ class MPCC(MixtureModel):
         self.prior = self.make_prior(generator)
         self.average = averaged(self.generator)
         self.iterations = nn.Buffer(torch.zeros((), dtype=torch.int64))
+        self.epochs = nn.Buffer(torch.zeros((), dtype=torch.int64))
         passes = (config.standing_passes, _STANDING_BATCH, self.latent_size)
         self.standing_noise = nn.Buffer(torch.randn(passes, generator=generator))
         size = (1,) if self.image else shape
         self.offset = nn.Buffer(torch.full(size, 0.5 if self.image else 0.0))
         self.scale = nn.Buffer(torch.full(size, 0.5 if self.image else 1.0))
         self._standing = False
-        self.register_load_state_dict_post_hook(_forget_standing)
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.register_load_state_dict_post_hook(_loaded)
 
     def make_prior(self, generator: Generator) -> Prior:
         """Return p(z|c), its start drawn from `generator`."""
@@ -232,6 +234,11 @@ class MPCC(MixtureModel):
         for optimizer in chosen:
             optimizer.step()
 
+    def end_epoch(self, epoch: int, x: Tensor, generator: Generator) -> None:
+        """Set the learning rates of the next epoch."""
+        self.epochs.fill_(epoch)
+        self.set_rates()
+
     def evaluate_terms(self, x: Tensor, generator: Generator) -> Terms:
         """Return the terms; the generator that trains makes x~, not the averaged one."""
         rows = torch.arange(max(2, len(x)), device=x.device) % len(x)
@@ -313,13 +320,13 @@ class MPCC(MixtureModel):
         self._optimizers = {
             name: torch.optim.Adam(
                 parameters,
-                lr=getattr(self.config, _rate_of(name)),
                 betas=(self.config.first_moment, 0.999),
                 fused=True,
             )
             for name, parameters in owned.items()
             if parameters
         }
+        self.set_rates()
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name."""
@@ -328,15 +335,22 @@ class MPCC(MixtureModel):
     def set_live(self, name: str, value: float) -> None:
         """Change a live setting; learning rates reach their optimisers."""
         super().set_live(name, value)
-        for optimizer_name, optimizer in self._optimizers.items():
-            if _rate_of(optimizer_name) == name:
-                for group in optimizer.param_groups:
-                    group["lr"] = value
+        self.set_rates()
+
+    def set_rates(self) -> None:
+        """Give every optimiser its learning rate, halved as often as the epochs ask for."""
+        every = self.config.halve_every
+        factor = 0.5 ** (int(self.epochs) // every) if every else 1.0
+        for name, optimizer in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = factor * getattr(self.config, _rate_of(name))
 
 
-def _forget_standing(model: nn.Module, _: object) -> None:
+def _loaded(model: nn.Module, _: object) -> None:
+    """Bring what follows from the state up to date."""
     assert isinstance(model, MPCC)
     model.forget_standing()
+    model.set_rates()
 
 
 def _rate_of(optimizer: str) -> str:

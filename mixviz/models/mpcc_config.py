@@ -1,8 +1,8 @@
 """Settings of MPCC and AIM."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from mixviz.models.config import ModelConfig, setting
+from mixviz.models.config import ModelConfig, Preset, setting
 
 
 class AIMConfig(ModelConfig):
@@ -26,7 +26,7 @@ class AIMConfig(ModelConfig):
     width: int | None = setting(
         None,
         "Width (C)",
-        "Every block has 4C channels or units; empty takes 4 for images and 16 for the rest.",
+        "Every block has 4C channels or units; empty takes 4 for residual networks, 16 for dense.",
         paper="12 on MNIST, 16 on Omniglot, 24 on Fashion-MNIST, 96 on CIFAR",
         ge=1,
         le=256,
@@ -34,8 +34,7 @@ class AIMConfig(ModelConfig):
     latent_size: int | None = setting(
         None,
         "Latent size (D)",
-        "Dimensions of z; empty takes 24 for images of 32 pixels, 12 for smaller ones, 2 for points "
-        "and 10 for other vectors.",
+        "Dimensions of z; empty takes 24 for images from 32 pixels on, 2 for points, 12 for the rest.",
         paper="24 on MNIST and Omniglot, 16 on Fashion-MNIST, 128 on CIFAR",
         ge=1,
         le=1000,
@@ -70,6 +69,14 @@ class AIMConfig(ModelConfig):
         live=True,
         gt=0,
         le=0.1,
+    )
+    halve_every: int | None = setting(
+        None,
+        "Epochs between halvings",
+        "Learning rates are halved each time so many epochs are over; empty keeps them.",
+        paper="kept",
+        ge=1,
+        le=100_000,
     )
     first_moment: float = setting(
         0.0,
@@ -144,3 +151,120 @@ class MPCCConfig(AIMConfig):
         ge=0,
         le=10,
     )
+
+
+_LAPTOP: dict[str, Any] = {
+    "d_steps": 2,
+    "e_steps": 2,
+    "learning_rate": 5e-4,
+    "first_moment": 0.5,
+    "ema_decay": 0.99,
+    "ema_start": 100,
+}
+_LAPTOP_REASON = (
+    "A hundred times fewer iterations than the paper's: half the steps in each, a higher learning "
+    "rate with momentum, halved towards the end, a still faster prior, and a shorter average."
+)
+_SMALL_IMAGES: dict[str, Any] = {
+    "width": 4,
+    "latent_size": 10,
+    "batch_size": 100,
+    "epochs": 120,
+    "halve_every": 40,
+}
+_POINTS: dict[str, Any] = {
+    "width": 16,
+    "latent_size": 2,
+    "batch_size": 400,
+    "epochs": 50,
+    "halve_every": 20,
+}
+_LARGE_IMAGES: dict[str, Any] = {
+    "width": 2,
+    "latent_size": 10,
+    "batch_size": 100,
+    "epochs": 3,
+    "halve_every": 1,
+}
+_PAPER_REASON = (
+    "As printed, on training and test images together; a batch holds the 50 images of each of the "
+    "four discriminator steps, and the epochs make {} iterations."
+)
+_PAPER: dict[str, Any] = {"batch_size": 200, "split": "all"}
+
+MPCC_PRESETS = {
+    "mpcc-arcs-laptop": Preset(
+        "Arcs, K=5",
+        "arcs",
+        {"components": 5, "prior_learning_rate": 0.03} | _LAPTOP | _POINTS,
+        _LAPTOP_REASON,
+    ),
+    "mpcc-digits-laptop": Preset(
+        "8x8 digits, K=10",
+        "digits",
+        {"prior_learning_rate": 0.03} | _LAPTOP | _SMALL_IMAGES,
+        _LAPTOP_REASON,
+    ),
+    "mpcc-mnist-laptop": Preset(
+        "MNIST in six minutes, K=10",
+        "mnist",
+        {"prior_learning_rate": 0.03} | _LAPTOP | _LARGE_IMAGES,
+        _LAPTOP_REASON + " A sixth of the paper's width.",
+    ),
+    "mpcc-mnist-paper": Preset(
+        "Table 4: MNIST, K=10",
+        "mnist",
+        {"width": 12, "latent_size": 24, "epochs": 358} | _PAPER,
+        _PAPER_REASON.format("125,000"),
+    ),
+    "mpcc-omniglot-paper": Preset(
+        "Table 4: Omniglot, K=100",
+        "omniglot",
+        {"components": 100, "width": 16, "latent_size": 24, "epochs": 772} | _PAPER,
+        _PAPER_REASON.format("125,000")
+        + " The paper's Omniglot is another choice of the images, with 100 classes.",
+    ),
+    "mpcc-fashion-mnist-paper": Preset(
+        "Table 4: Fashion-MNIST, K=10",
+        "fashion-mnist",
+        {"width": 24, "latent_size": 16, "conditioning": "shared", "epochs": 215} | _PAPER,
+        _PAPER_REASON.format("75,000"),
+    ),
+}
+_COLOUR: dict[str, Any] = {
+    "width": 96,
+    "latent_size": 128,
+    "conditioning": "split",
+    "epochs": 250,
+} | _PAPER
+MPCC_PRESETS |= {
+    "mpcc-cifar-10-paper": Preset(
+        "Table 4: CIFAR-10, K=10",
+        "cifar-10",
+        {"prior_learning_rate": 6e-4} | _COLOUR,
+        _PAPER_REASON.format("75,000"),
+    ),
+    "mpcc-cifar-100-20-paper": Preset(
+        "Table 4: CIFAR-20, K=20",
+        "cifar-100-20",
+        {"components": 20, "prior_learning_rate": 6e-4} | _COLOUR,
+        _PAPER_REASON.format("75,000"),
+    ),
+}
+AIM_PRESETS = {
+    "aim-arcs-laptop": Preset("Arcs", "arcs", _LAPTOP | _POINTS, _LAPTOP_REASON),
+    "aim-digits-laptop": Preset("8x8 digits", "digits", _LAPTOP | _SMALL_IMAGES, _LAPTOP_REASON),
+    "aim-mnist-laptop": Preset(
+        "MNIST in six minutes",
+        "mnist",
+        _LAPTOP | _LARGE_IMAGES,
+        _LAPTOP_REASON + " A sixth of the paper's width.",
+    ),
+    "aim-cifar-10-paper": Preset(
+        "Table 2: CIFAR-10, shared blocks",
+        "cifar-10",
+        _COLOUR | {"split": "train", "epochs": 300},
+        "As printed, on the training images alone, as for the paper's scores of generated images; "
+        "a batch holds the 50 images of each of the four discriminator steps.",
+    ),
+}

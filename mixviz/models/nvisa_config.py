@@ -90,7 +90,7 @@ class NVISAConfig(ModelConfig):
         paper="1",
         live=True,
         ge=0,
-        le=100,
+        le=10,
     )
     std_factor: float = setting(
         0.5,
@@ -116,8 +116,8 @@ class NVISAConfig(ModelConfig):
         "The bound does not sink under this.",
         paper="1e-4",
         live=True,
-        ge=0,
-        le=100,
+        gt=0,
+        le=1,
     )
     learning_rate: float = setting(
         1e-3, "Learning rate", "Step size of Adam.", paper="1e-3", live=True, gt=0, le=0.1

@@ -33,11 +33,10 @@ def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
 
 
 def is_logarithmic(field: FieldInfo) -> bool:
-    """Whether a setting spans orders of magnitude: positive, without a smallest value."""
-    return (
-        any(isinstance(m, Gt) and m.gt == 0 for m in field.metadata)
-        and (bounds(field)[1] or 1) <= 1
-    )
+    """Whether a setting spans orders of magnitude: positive, and a share or almost without end."""
+    high = bounds(field)[1] or 1
+    positive = any(isinstance(m, Gt) and m.gt == 0 for m in field.metadata)
+    return positive and (high <= 1 or high >= 1000)
 
 
 def help_text(config: type[BaseModel], name: str) -> str:

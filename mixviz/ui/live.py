@@ -15,7 +15,10 @@ SLOW_TICK = 2.0
 
 # The fades and spinners with which Streamlit accompanies every rerun cost, without a graphics card, a
 # quarter of the training speed on two processors.
-_STILL = "<style>.stApp * { transition: none !important; animation: none !important; }</style>"
+_STILL = """<style>
+.stApp * { transition: none !important; animation: none !important; }
+.stApp [data-stale="true"] { opacity: 1 !important; }
+</style>"""
 
 
 def watch(run: Run) -> None:

@@ -286,6 +286,7 @@ class Bounded(BaseModel):
     closed: int = Field(3, ge=1, le=9)
     opened: float = Field(0.1, gt=0, le=0.5)
     large: float = Field(30.0, gt=0, le=3600)
+    middle: float = Field(2.0, gt=0, le=10)
     from_zero: float = Field(0.0, ge=0, le=1)
     only_positive: float = Field(1e-3, gt=0)
 
@@ -314,12 +315,13 @@ def test_bounds(name, expected):
         ("free", False),
         ("closed", False),
         ("opened", True),
-        ("large", False),
+        ("large", True),
+        ("middle", False),
         ("from_zero", False),
         ("only_positive", True),
     ],
 )
-def test_only_small_positive_settings_are_logarithmic(name, expected):
+def test_positive_shares_and_large_settings_are_logarithmic(name, expected):
     assert is_logarithmic(FIELDS[name]) is expected
 
 

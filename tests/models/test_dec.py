@@ -162,3 +162,15 @@ def test_state_carries_every_stage(make, seeded, arcs, epochs):
         assert train_epoch(twin, arcs, seeded(epoch), epoch) == expected
     one, two = model.state_dict(), twin.state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("start", ["k-means", "mixture"])
+def test_centres_start_on_the_latents_in_their_old_order(make, seeded, arcs, start):
+    model = make("dec", components=5, start=start)
+    draws = seeded(1)
+    model.prepare(arcs[:800], draws)
+    before = model.centres.clone()
+    model.epochs_done.fill_(1)
+    model.refit(arcs[:800], draws, restarts=5)
+    distances = torch.cdist(before, model.centres.detach())
+    assert distances.argmin(1).tolist() == [0, 1, 2, 3, 4]

@@ -269,6 +269,24 @@ def test_live_settings_reach_their_optimisers(begin):
     assert model.config.prior_weight == 0.5
 
 
+def test_learning_rates_are_halved_by_epochs_and_again_after_a_restart(begin, seeded):
+    model = begin(halve_every=2, learning_rate=0.08, prior_learning_rate=0.04)
+
+    def rates(model):
+        return {o.param_groups[0]["lr"] for o in model.optimizers().values()}
+
+    found = []
+    for epoch in (1, 2, 3, 4):
+        model.end_epoch(epoch, data(seeded), seeded(0))
+        found.append(rates(model))
+    assert found == [{0.08, 0.04}, {0.04, 0.02}, {0.04, 0.02}, {0.02, 0.01}]
+    twin = begin(halve_every=2, learning_rate=0.08, prior_learning_rate=0.04)
+    twin.load_state_dict(values(model))
+    assert rates(twin) == {0.02, 0.01}
+    twin.set_live("learning_rate", 0.4)
+    assert rates(twin) == {0.1, 0.01}
+
+
 def test_components_separate_while_a_fast_prior_trains(begin, seeded, arcs):
     """The cross-entropy of c given z falls, as it must before the generator has learned."""
     model = begin(components=5, prior_learning_rate=0.05, width=2)
