@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mixviz.models.autoencoder import AutoencoderModel, PretrainedConfig
+from mixviz.models.autoencoder import MOST_FITTED, AutoencoderModel, PretrainedConfig
 from mixviz.models.base import Components, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
 from mixviz.models.latent_fit import FittedMixture, as_array, fit_mixture, random_state
@@ -29,6 +29,9 @@ from mixviz.models.objectives import (
     gaussian_log_prob,
     reparameterise,
 )
+
+
+_NOISE = 0.1  # share of the components' variance in which q(z|x) starts
 
 
 class VaDEConfig(PretrainedConfig):
@@ -165,6 +168,29 @@ class VaDE(AutoencoderModel):
         periods = max(0, int(self.epochs_done) - self.config.pretrain_epochs) // 10
         return super().rate() * self.config.decay**periods
 
+    def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
+        """Refit while pretraining; when it is over, give the variances a start too."""
+        before = self.pretraining
+        super().end_epoch(epoch, x, generator)
+        if before and not self.pretraining:
+            self.start_variances(x[:MOST_FITTED], generator)
+
+    @torch.no_grad()
+    def start_variances(self, x: Tensor, generator: torch.Generator) -> None:
+        """Start q(z|x) narrower than the components, and p(x|z) as wide as its errors are.
+
+        The autoencoder has trained neither. Variances that have nothing to do with the scale of
+        the latents and the data would blur the clusters before they are learned.
+        """
+        mixture = self.components()
+        within = mixture.weights @ mixture.variances  # (D,)
+        _start_output(self.encoder, (_NOISE * within).log())
+        if self.likelihood == "gaussian":
+            mean, log_variance = self.encoded(x)
+            z = reparameterise(mean, log_variance, 1, generator)[0]
+            errors = (self.decode(z) - x).flatten(1).square().mean(0)
+            _start_output(self.decoder, errors.clamp(min=1e-6).log())
+
     @torch.no_grad()
     def refit(self, x: Tensor, generator: torch.Generator, restarts: int = 1) -> None:
         """Put the components where a Gaussian mixture finds the latents."""
@@ -193,3 +219,12 @@ class VaDE(AutoencoderModel):
         """Return the prior of z."""
         values = (self.means, self.log_variances.exp(), self.logits.softmax(-1))
         return Components(*(value.detach() for value in values))
+
+
+def _start_output(network: nn.Module, log_variances: Tensor) -> None:
+    """Let the second stream of a network's last layer be the same for all its inputs."""
+    last = list(network.children())[-1]
+    assert isinstance(last, nn.Linear)
+    count = len(log_variances)
+    last.weight[count:] = 0
+    last.bias[count:] = log_variances
