@@ -6,8 +6,9 @@ centres; then encoder and centres follow the gradient of KL(P || Q):
     q_ic  proportional to  1 / (1 + ||z_i - mu_c||^2)               Student's t, equation 1
     p_ic  proportional to  q_ic^2 / f_c,  f_c = sum_i q_ic          target, equation 3
 
-f_c is taken over all the data, after every epoch. p follows the present q of a batch, where the paper
-keeps it until the next refresh; between two refreshes only f_c is kept here.
+p follows the present q of a batch, where the paper keeps it until the next refresh. f_c is taken over
+all the data after every epoch and follows the batches in between: with an old f_c, a cluster that
+grows is not held back, and takes everything.
 """
 
 from typing import ClassVar, Literal
@@ -26,6 +27,8 @@ from mixviz.models.latent_fit import (
     random_state,
 )
 from mixviz.models.objectives import categorical_uniform_kl
+
+_FOLLOW = 0.1  # weight of a batch in the frequencies
 
 
 class DECConfig(PretrainedConfig):
@@ -146,6 +149,13 @@ class DEC(AutoencoderModel):
         return objective, {
             name: value.detach() for name, value in zip(self.terms, values, strict=True)
         }
+
+    def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Take one Adam step; the frequencies follow the batch it was taken on."""
+        if not self.pretraining:
+            with torch.no_grad():
+                self.frequencies.lerp_(self.log_responsibilities(x).exp().mean(0), _FOLLOW)
+        return super().training_step(x, generator)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
         """Refresh the frequencies of the target and the spread of the clusters."""

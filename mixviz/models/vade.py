@@ -30,7 +30,6 @@ from mixviz.models.objectives import (
     reparameterise,
 )
 
-
 _NOISE = 0.1  # share of the components' variance in which q(z|x) starts
 
 

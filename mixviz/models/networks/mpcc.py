@@ -291,8 +291,8 @@ def average(copy: nn.Module, network: nn.Module, share: Tensor) -> None:
     for mine, module in zip(copy.modules(), network.modules(), strict=True):
         for name, value in module.named_parameters(recurse=False):
             mine.get_buffer(name).lerp_(value, share)
-        for name, value in module.named_buffers(recurse=False):
-            mine.get_buffer(name).copy_(value)
+        for name, buffer in module.named_buffers(recurse=False):
+            mine.get_buffer(name).copy_(buffer)
 
 
 @torch.no_grad()
