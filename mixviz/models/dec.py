@@ -89,8 +89,8 @@ class DEC(AutoencoderModel):
             {
                 "components": 10,
                 "start": "mixture",
-                "pretrain_epochs": 15,
-                "epochs": 25,
+                "pretrain_epochs": 30,
+                "epochs": 45,
                 "batch_size": 256,
             },
             "Two hidden layers of 256 units instead of 500-500-2000; centres from a Gaussian mixture. "

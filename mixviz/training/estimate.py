@@ -34,7 +34,8 @@ def seconds_per_epoch(plan: Plan) -> float:
         batch = fabric.to_device(torch.from_numpy(x))
         noise = stream(plan.run.seed, "noise", device=fabric.device)
         if model.semi_supervised:
-            model.supervise(batch, torch.arange(timed, device=batch.device) % described.classes)
+            classes = min(described.classes, plan.settings.components)
+            model.supervise(batch, torch.arange(timed, device=batch.device) % classes)
         model.prepare(batch, noise)
         began = 0.0
         for step in range(TIMED + 1):

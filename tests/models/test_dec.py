@@ -5,6 +5,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 from scipy.stats import entropy
 from torch.testing import assert_close
 
@@ -172,5 +173,20 @@ def test_centres_start_on_the_latents_in_their_old_order(make, seeded, arcs, sta
     before = model.centres.clone()
     model.epochs_done.fill_(1)
     model.refit(arcs[:800], draws, restarts=5)
-    distances = torch.cdist(before, model.centres.detach())
-    assert distances.argmin(1).tolist() == [0, 1, 2, 3, 4]
+    assert not torch.equal(before, model.centres)
+    squared = torch.cdist(before, model.centres.detach()).square()
+    assert linear_sum_assignment(squared.detach())[1].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_frequencies_follow_the_batches_after_pretraining(make, seeded, arcs):
+    model, draws = trained(make, seeded, arcs, 1)
+    before = model.frequencies.clone()
+    model.training_step(arcs[:200], draws)
+    assert torch.equal(model.frequencies, before)
+    model, draws = trained(make, seeded, arcs, 2)
+    with torch.no_grad():
+        batch = model.log_responsibilities(arcs[:200]).exp().mean(0)
+    expected = 0.9 * model.frequencies + 0.1 * batch
+    model.training_step(arcs[:200], draws)
+    assert_close(model.frequencies, expected)
+    assert model.frequencies.sum().item() == pytest.approx(1, abs=1e-5)

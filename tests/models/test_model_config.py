@@ -9,7 +9,7 @@ from mixviz.errors import MixvizError
 from mixviz.models import MODELS, build, extra, invalid, model_class, presets
 
 # Settings that a preset may hold and that belong to the run.
-OF_THE_RUN = {"epochs", "batch_size", "precision", "slow_start"}
+OF_THE_RUN = {"epochs", "batch_size", "precision", "slow_start", "split"}
 CONFIGS = {name: cls.Config for name, cls in MODELS.items()}
 FIELDS = [(name, field) for name, config in CONFIGS.items() for field in config.model_fields]
 

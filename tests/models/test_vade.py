@@ -244,3 +244,17 @@ def test_latents_that_are_not_finite_leave_the_mixture_alone(make, seeded, arcs)
         model.encoder[-1].weight.fill_(math.nan)
     model.end_epoch(2, arcs[:800], draws)
     assert torch.equal(model.means, before)
+
+
+def test_variances_start_at_the_scale_of_the_components_and_of_the_errors(make, seeded, arcs):
+    x = arcs[:800]
+    model, draws = trained(make, seeded, arcs, 2)
+    model.requires_grad_(False)
+    mixture = model.components()
+    mean, log_variance = model.posterior(x)
+    within = mixture.weights @ mixture.variances
+    assert_close(log_variance.exp(), (0.1 * within).expand(800, 2))
+    z = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=draws)
+    errors = (model.decode(z) - x).square().mean(0)
+    output = model.decoder(z)
+    assert_close(output[:, 2:].exp(), errors.expand(800, 2), rtol=0.15, atol=0)

@@ -102,7 +102,7 @@ def test_diverged_run_that_is_watched_by_a_terminal_ends_the_same(store, monkeyp
 
 def test_latents_that_are_not_finite_end_the_run(store, monkeypatch):
     encode = model_class("gmvae-v2").encode
-    broken = iter([False, True])
+    broken = iter([False, False, True])  # points and reconstructions of the first snapshot
 
     def encoded(self, x):
         latents, log_responsibilities = encode(self, x)
