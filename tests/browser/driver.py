@@ -12,7 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    TimeoutError,
+    sync_playwright,
+)
 
 from mixviz.runs import RunStore, Status
 from tests.browser.chromium import find_chromium
@@ -203,9 +211,16 @@ def slider(page: Page, label: str) -> Locator:
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    """Choose from a select box."""
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=option).first.click()
+    """Choose from a select box, which closes when the page is put together meanwhile."""
+    for patience in (5_000, 5_000, 30_000):
+        page.get_by_role("combobox", name=label).click()
+        try:
+            page.get_by_role("option", name=option).first.click(timeout=patience)
+        except TimeoutError:
+            page.keyboard.press("Escape")
+        else:
+            return
+    raise AssertionError(f"{label} does not offer {option!r}")
 
 
 def button(page: Page, name: str) -> Locator:
