@@ -15,6 +15,11 @@ page = st.navigation(
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
         st.Page("pages/train.py", title="Train", icon=":material/play_circle:"),
         st.Page("pages/replay.py", title="Replay", icon=":material/history:"),
+        st.Page("pages/explore.py", title="Explore", icon=":material/scatter_plot:"),
+        st.Page("pages/clusters.py", title="Clusters", icon=":material/grid_on:"),
+        st.Page("pages/generate.py", title="Generate", icon=":material/brush:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
+        st.Page("pages/data.py", title="Data", icon=":material/upload_file:"),
     ]
 )
 pick_run()

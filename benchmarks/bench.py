@@ -1,12 +1,14 @@
 """Speed of training and of the pages, as ratios to a bare loop and in frames a second.
 
-    python benchmarks/bench.py
+    python benchmarks/bench.py [arcs] [mnist] [watched] [pages]
 
-Prints a table and writes `bench.json` beside this file. MNIST is measured where it is at hand. Ratios
+Prints what it measures (by default all) and writes it into `bench.json` beside this file. MNIST is
+measured where it is at hand. Ratios
 pair runs that follow each other, so that they hold when the machine's speed drifts. Nothing else
 should run meanwhile.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -162,26 +165,40 @@ def pages() -> dict[str, float]:
     return {f"{name}_seconds": statistics.median(times) for name, times in found.items()}
 
 
-def main() -> None:
-    """Measure everything, print the table and write it."""
-    results = {"arcs": compare("arcs", PAIRS)}
-    if source("mnist").missing:
-        print("MNIST is left out:", source("mnist").missing)
-    else:
-        results["mnist"] = compare("mnist", 1)
+def watched_pairs() -> dict[str, float]:
+    """Watched training beside headless training, medians of two pairs; most remounts of either."""
     watching = []
     for _ in range(2):
         alone, seen = headless("arcs"), watched()
         watching.append({**seen, "ratio_to_headless": seen["samples_per_second"] / alone})
-    results["watched"] = {
-        name: statistics.median(each[name] for each in watching) for name in watching[0]
-    }
-    results["watched"]["remounts"] = max(each["remounts"] for each in watching)
-    results["pages"] = pages()
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for group, figures in results.items():
-        for name, value in figures.items():
-            print(f"{group:<8} {name:<28} {value:>10,.2f}")
+    medians = {name: statistics.median(each[name] for each in watching) for name in watching[0]}
+    return medians | {"remounts": max(each["remounts"] for each in watching)}
+
+
+PARTS: dict[str, Callable[[], dict[str, float]]] = {
+    "arcs": lambda: compare("arcs", PAIRS),
+    "mnist": lambda: compare("mnist", 1),
+    "watched": watched_pairs,
+    "pages": pages,
+}
+
+
+def main() -> None:
+    """Measure the chosen parts, print each and write it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parts = parser.parse_args().parts or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no part {min(unknown)!r}; there are {', '.join(PARTS)}")
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for part in parts:
+        if part == "mnist" and source("mnist").missing:
+            print("MNIST is left out:", source("mnist").missing)
+            continue
+        results[part] = PARTS[part]()
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        for name, value in results[part].items():
+            print(f"{part:<8} {name:<28} {value:>10,.2f}", flush=True)
 
 
 if __name__ == "__main__":

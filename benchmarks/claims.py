@@ -16,6 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from mixviz.data import load  # noqa: E402
+from mixviz.runs import RunStore  # noqa: E402
+from mixviz.training.saved import Saved, load_run  # noqa: E402
+
 RESULTS = Path(__file__).with_suffix(".json")
 
 Found = dict[str, list[dict]]  # by name of the case, a result for each seed
@@ -27,6 +36,7 @@ class Claim(NamedTuple):
     sentence: str
     cases: dict[str, list[str]]
     holds: Callable[[Found], bool]
+    measure: Callable[[Saved], dict[str, float]] = lambda _: {}  # more about each trained model
 
 
 def every(found: Found, case: str, test: Callable[[dict], bool]) -> bool:
@@ -47,6 +57,35 @@ def diverged(result: dict) -> bool:
 def majority(result: dict) -> float:
     """Accuracy with each component's most frequent label."""
     return float(result["accuracy"]["majority"])
+
+
+@torch.no_grad()
+def interpolations(saved: Saved, pairs: int = 1_000, steps: int = 21) -> dict[str, float]:
+    """Follow straight lines in z between pairs of test observations of different components.
+
+    Each point is decoded and the image encoded again, whose component is that of the point.
+    `between` is the share of points in the component of either end, `once` the share of lines on
+    which the component changes exactly once, `abrupt` the share on which one step of the line
+    changes the image by more than half of the distance between its ends.
+    """
+    x = torch.from_numpy(load(saved.plan.dataset, saved.plan.run.scored_split).x)
+    draws = torch.Generator().manual_seed(0)
+    ends = torch.randint(len(x), (2, 4 * pairs), generator=draws)
+    z, log_c = saved.model.encode(x)
+    c = log_c.argmax(-1)
+    first, last = ends[:, c[ends[0]] != c[ends[1]]][:, :pairs]
+    at = torch.linspace(0, 1, steps)[:, None, None]
+    lines = torch.lerp(z[first], z[last], at)  # (steps, pairs, D)
+    images = saved.model.decode(lines.flatten(0, 1))
+    assigned = saved.model.log_responsibilities(images).argmax(-1).unflatten(0, lines.shape[:2])
+    images = images.flatten(1).unflatten(0, lines.shape[:2])
+    moved = (images[1:] - images[:-1]).norm(dim=-1).amax(0)
+    apart = (images[-1] - images[0]).norm(dim=-1)
+    return {
+        "between": ((assigned == assigned[0]) | (assigned == assigned[-1])).float().mean().item(),
+        "once": ((assigned[1:] != assigned[:-1]).sum(0) == 1).float().mean().item(),
+        "abrupt": (moved > apart / 2).float().mean().item(),
+    }
 
 
 NVISA = ["--preset", "nvisa-digits-laptop", "--set", "likelihood=gaussian"]
@@ -80,19 +119,29 @@ CLAIMS = {
         {"fast prior": MPCC, "slow prior": [*MPCC, "--set", "prior_learning_rate=2e-4"]},
         lambda found: mean(found, "fast prior", majority) > mean(found, "slow prior", majority),
     ),
+    "interpolation": Claim(
+        "AMM's interpolations pass between clusters: from one end's component to the other's.",
+        {"AMM": ["--preset", "amm-digits-laptop"]},
+        lambda found: mean(found, "AMM", lambda result: result["between"]) > 0.9,
+        interpolations,
+    ),
 }
 
 
-def train(options: list[str], seed: int) -> dict:
-    """Train one run and return what `mixviz train --json` printed."""
+def train(options: list[str], seed: int, measure: Callable[[Saved], dict[str, float]]) -> dict:
+    """Train one run; return what `mixviz train --json` printed and what was measured."""
     with tempfile.TemporaryDirectory() as home:
         printed = subprocess.run(
             [sys.executable, "-m", "mixviz", "train", *options, "--seed", str(seed), "--json"],
             env={**os.environ, "MIXVIZ_HOME": home},
             stdout=subprocess.PIPE,
+            cwd=ROOT,
             text=True,
         )
-    return dict(json.loads(printed.stdout))
+        result = dict(json.loads(printed.stdout))
+        if not diverged(result):
+            result |= measure(load_run(RunStore(Path(home)), result["run"]))
+    return result
 
 
 def main() -> None:
@@ -108,7 +157,7 @@ def main() -> None:
     for name in args.claims or CLAIMS:
         claim = CLAIMS[name]
         found = {
-            case: [train(options, seed) for seed in range(args.seeds)]
+            case: [train(options, seed, claim.measure) for seed in range(args.seeds)]
             for case, options in claim.cases.items()
         }
         holds = claim.holds(found)

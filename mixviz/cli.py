@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", help="the setting seed")
     train.add_argument("--name", default="", help="name shown in lists")
     _json_option(train)
+    sweep = add("sweep", _sweep, "Train the runs of a YAML file that are missing, several at once.")
+    sweep.add_argument("file", type=Path)
+    sweep.add_argument("--jobs", type=int, help="runs at once (default: one for each core)")
+    _json_option(sweep)
     resume = add("resume", _resume, "Carry on an interrupted or stopped run from its checkpoint.")
     resume.add_argument("run")
     resume.add_argument("--epochs", type=int, help="train to this many epochs instead")
@@ -98,6 +102,23 @@ def _parser() -> argparse.ArgumentParser:
     settings = add("settings", _settings, "List the settings of a model and of a run.")
     settings.add_argument("model")
     add("datasets", _datasets, "List the data sets and whether they are at hand.")
+    own = add("add", _add, "Make a data set of a file or folder, for every model and page.")
+    own.add_argument(
+        "path", type=Path, help="CSV, Parquet, NPY, NPZ, or a ZIP or folder of pictures"
+    )
+    own.add_argument("--name", default="", help="its name (default: that of the file)")
+    own.add_argument("--columns", metavar="A,B,…", help="features (default: all numbers)")
+    own.add_argument(
+        "--label", help="column that scores the clusters (default: guessed; '' for none)"
+    )
+    own.add_argument("--scaling", choices=("standardise", "range", "none"), default="standardise")
+    own.add_argument("--size", type=int, help="pixels along each side of images")
+    colours = own.add_mutually_exclusive_group()
+    colours.add_argument("--grey", action="store_false", dest="colour", default=None)
+    colours.add_argument("--colour", action="store_true", dest="colour", default=None)
+    own.add_argument("--fit", choices=("crop", "pad", "stretch"), default="crop")
+    own.add_argument("--no-folders", action="store_true", help="folders of pictures are no classes")
+    _json_option(own)
     add("download", _download, "Fetch a data set, or compute features.").add_argument("dataset")
     add("app", _app, "Open the app in a browser; options after it go to streamlit run.")
     return parser
@@ -178,6 +199,34 @@ def _train_here(store: RunStore, run: str, as_json: bool) -> int:
         print(f"mixviz: run {run} {status}: {finished.message}", file=sys.stderr)
         return 1
     return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from mixviz.sweep import Outcome, read_sweep, train_all
+
+    if options.jobs is not None and options.jobs < 1:
+        raise MixvizError(f"--jobs {options.jobs}: at least one run is trained at once.")
+    sweep, store = read_sweep(options.file), RunStore()
+    with tqdm(unit=" steps", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def progress(now: Outcome) -> None:
+            bar.total = now.total_steps
+            bar.set_postfix_str(f"{now.ended} of {len(now.runs)} runs", refresh=False)
+            bar.update(now.steps - bar.n)
+
+        outcome = train_all(store, sweep.trials(), sweep.name, options.jobs, progress)
+    if options.json:
+        print(json.dumps({"name": sweep.name, "runs": outcome.runs}))
+    else:
+        for status in Status:
+            if count := outcome.count(status):
+                print(f"{status:<11}  {count}")
+    if outcome.interrupted:
+        print("mixviz: interrupted; the same command goes on.", file=sys.stderr)
+        return 1
+    return int(outcome.count(Status.FINISHED) < len(outcome.runs))
 
 
 def _report(run: Run) -> None:
@@ -318,6 +367,44 @@ def _datasets(options: argparse.Namespace) -> int:
 
     for item in SOURCES.values():
         print(f"{item.name:<22}  {item.missing or 'ready'}")
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from mixviz.data.own import add_file
+    from mixviz.data.own_prepare import Options
+
+    chosen = Options(
+        columns=None if options.columns is None else tuple(options.columns.split(",")),
+        label=options.label,
+        scaling=options.scaling,
+        side=options.size,
+        colour=options.colour,
+        fit=options.fit,
+        folders=not options.no_folders,
+    )
+    with tqdm(
+        total=1.0, file=sys.stderr, leave=False, bar_format="{desc} {percentage:3.0f}%"
+    ) as bar:
+
+        def report(share: float, text: str) -> None:
+            bar.set_description(text, refresh=False)
+            bar.update(share - bar.n)
+
+        added = add_file(options.path, chosen, options.name, report=report)
+    if options.json:
+        print(added.model_dump_json())
+        return 0
+    size = "x".join(map(str, added.shape))
+    print(f"{added.name}  {added.size:,} observations of shape {size}")
+    if added.labelled:
+        print(f"labels   {len(added.label_names)}: {', '.join(added.label_names[:10])}")
+    print(f"scaling  {added.scaling}")
+    for dropped in added.dropped:
+        print(f"dropped  {dropped}")
+    print(f"next     mixviz train --dataset {added.name}")
     return 0
 
 

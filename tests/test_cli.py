@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -455,3 +456,26 @@ def test_reader_that_closes_the_pipe_is_no_error(run):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_add_makes_a_data_set_that_every_command_knows(home, tmp_path, capsys):
+    rows = "\n".join(f"{i % 7},{i % 5},{'ab'[i % 2]}" for i in range(60))
+    path = tmp_path / "my points.csv"
+    path.write_text(f"x,y,kind\n{rows}\n")
+    assert main(["add", str(path), "--label", "kind", "--scaling", "range"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("my-points  60 observations of shape 2\n")
+    assert "labels   2: a, b" in printed
+    assert main(["datasets"]) == 0
+    assert re.search(r"^my-points +ready$", capsys.readouterr().out, re.M)
+    options = ["--model=k-means", "--set=components=2", "--set=threads=1", "--json"]
+    assert main(["train", "--dataset=my-points", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["hungarian"] >= 0.5
+
+
+def test_add_refuses_in_one_line(home, tmp_path, capsys):
+    path = tmp_path / "bad.csv"
+    path.write_text("a,b\n1,2\n3\n")
+    assert main(["add", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("mixviz: bad.csv cannot be read")
+    assert main(["add", str(tmp_path / "none.csv")]) == 2

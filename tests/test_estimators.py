@@ -100,7 +100,7 @@ def bits(estimator):
 # ---- scikit-learn --------------------------------------------------------------------------
 
 
-@parametrize_with_checks(QUICK)
+@parametrize_with_checks([clone(one).set_params(epochs=2, batch_size=100) for one in QUICK])
 def test_scikit_learns_own_checks_pass(estimator, check):
     if check.func.__name__ == "check_clustering":
         estimator = next(other for other in CLUSTERING if name_of(other) == name_of(estimator))

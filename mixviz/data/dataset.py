@@ -1,7 +1,8 @@
 """The one type in which every data set reaches a model."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -27,6 +28,9 @@ class Dataset:
         One name per class.
     scaling
         How pixels or features were scaled, in words.
+    columns
+        What else is known of the observations, by name: numbers (N,), or texts (N,) as objects. No
+        model sees them.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Dataset:
     scaling: str
     labels: np.ndarray | None = None
     label_names: tuple[str, ...] = ()
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,29 +65,33 @@ def joined(train: Dataset, test: Dataset) -> Dataset:
     labels = None
     if train.labels is not None and test.labels is not None:
         labels = np.concatenate([train.labels, test.labels])
-    return replace(train, split="all", x=np.concatenate([train.x, test.x]), labels=labels)
+    x = np.concatenate([train.x, test.x])
+    columns = {
+        name: np.concatenate([values, test.columns[name]])
+        for name, values in train.columns.items()
+        if name in test.columns
+    }
+    return replace(train, split="all", x=x, labels=labels, columns=columns)
 
 
 def labelled_subset(data: Dataset, count: int, seed: int) -> Dataset:
-    """Choose `count` observations at random, as many of each class as of any other.
+    """Choose `count` observations at random, at least one of each class.
 
     Raises
     ------
     MixvizError
-        When there are no labels, or too few observations of a class.
+        When there are no labels, fewer asked for than there are classes, or more than observations.
     """
     if data.labels is None:
         raise MixvizError(f"{data.name} has no labels, which this model needs; take another model.")
-    classes = int(data.labels.max()) + 1
     order = np.random.default_rng(seed).permutation(len(data))
-    each, more = divmod(count, classes)
-    chosen = [
-        order[data.labels[order] == label][: each + (label < more)] for label in range(classes)
-    ]
-    indices = np.sort(np.concatenate(chosen))
-    if len(indices) < count or each == 0:
+    _, firsts = np.unique(data.labels[order], return_index=True)
+    if not len(firsts) <= count <= len(data):
         raise MixvizError(
-            f"{count} labelled observations cannot be shared out among {classes} classes of "
-            f"{data.name}: give at least {classes} and at most {np.bincount(data.labels).min() * classes}."
+            f"{count} labelled observations of {data.name} cannot be chosen: give at least "
+            f"{len(firsts)}, one of each class, and at most {len(data)}."
         )
-    return replace(data, x=data.x[indices], labels=data.labels[indices])
+    chosen = np.concatenate([order[firsts], np.delete(order, firsts)])[:count]
+    indices = np.sort(chosen)
+    columns = {name: values[indices] for name, values in data.columns.items()}
+    return replace(data, x=data.x[indices], labels=data.labels[indices], columns=columns)

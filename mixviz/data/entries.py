@@ -48,6 +48,8 @@ class Source:
         where that fails. A set without them comes with the program.
     images
         The image set that features are computed from.
+    version
+        Tells sets apart that had the same name at different times; empty for those of the program.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Source:
     get: Callable[[Progress], None] | None = None
     by_hand: Callable[[], str] | None = None
     images: "Source | None" = None
+    version: str = ""
 
     @property
     def splits(self) -> tuple[str, ...]:

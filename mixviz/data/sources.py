@@ -1,5 +1,7 @@
 """Which data sets there are, and how to load one."""
 
+from collections import UserDict
+from collections.abc import Iterator
 from functools import lru_cache
 
 from mixviz.data import downloads, image_files, images, synthetic
@@ -13,6 +15,7 @@ from mixviz.data.entries import (
     refuse_what_does_not_fit,
     resnet50,
 )
+from mixviz.data.own import RESERVED, own_sets, own_source
 from mixviz.errors import MixvizError, unknown
 
 _COLOUR = (3, 32, 32)
@@ -104,15 +107,36 @@ _IMAGES = (
     ),
 )
 
-SOURCES: dict[str, Source] = {
-    item.name: item
-    for item in (
-        Source("arcs", "Arcs", "vector", (2,), synthetic.POINTS, 5, synthetic.arcs),
-        Source("pinwheel", "Pinwheel", "vector", (2,), synthetic.POINTS, 5, synthetic.pinwheel),
-        *_IMAGES,
-        *map(resnet50, _IMAGES),
-    )
-}
+
+class Catalogue(UserDict[str, Source]):
+    """The sets that come with the program, and the user's own as they are on disk now."""
+
+    def __missing__(self, name: str) -> Source:
+        return own_source(own_sets()[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.data or name in own_sets()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.data
+        yield from (name for name in own_sets() if name not in self.data)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+SOURCES = Catalogue(
+    {
+        item.name: item
+        for item in (
+            Source("arcs", "Arcs", "vector", (2,), synthetic.POINTS, 5, synthetic.arcs),
+            Source("pinwheel", "Pinwheel", "vector", (2,), synthetic.POINTS, 5, synthetic.pinwheel),
+            *_IMAGES,
+            *map(resnet50, _IMAGES),
+        )
+    }
+)
+RESERVED.update(SOURCES.data)
 
 
 def source(name: str) -> Source:
@@ -144,10 +168,16 @@ def load(name: str, part: str = "train") -> Dataset:
     refuse_what_does_not_fit(found, part)
     splits = {"train": found.splits[:1], "test": found.splits[-1:]}.get(part, found.splits)
     with explained(found):
-        parts = [_read(name, split, str(data_root())) for split in splits]
-    return joined(*parts) if len(parts) == 2 else parts[0]
+        parts = [_read(name, split, str(data_root()), found.version) for split in splits]
+    return _joined(*parts) if len(parts) == 2 else parts[0]
 
 
 @lru_cache(maxsize=4)
-def _read(name: str, split: str, root: str) -> Dataset:
+def _read(name: str, split: str, root: str, version: str) -> Dataset:
     return SOURCES[name].read(split)
+
+
+@lru_cache(maxsize=1)
+def _joined(train: Dataset, test: Dataset) -> Dataset:
+    """Join two parts once, so that the hash of the whole is computed once too."""
+    return joined(train, test)

@@ -22,9 +22,10 @@ from tqdm.auto import tqdm
 from mixviz.errors import MixvizError
 from mixviz.estimators.parameters import add_constructor, chosen_model, plain
 from mixviz.estimators.stored import pack, unpack
-from mixviz.models import MixtureModel, Terms, build, create
+from mixviz.models import MixtureModel, build, create
 from mixviz.training.config import RunConfig
 from mixviz.training.device import make_fabric, stream, use_threads
+from mixviz.training.epochs import mean_of_steps, shuffled_batches
 from mixviz.training.observe import BATCH, Diverged, Encoded, encode, evaluating, mixture_arrays
 
 Callback = Callable[["MixtureEstimator", int, dict[str, float]], None]
@@ -130,15 +131,11 @@ class MixtureEstimator(
     def _epoch(self, x: Tensor) -> dict[str, float]:
         """Train on all of x once, in a run's order, and return the means of the terms."""
         epoch, model = len(self.history_), self.model_
-        size = min(self.batch_size, len(x))
-        order = torch.randperm(len(x), generator=self._stream("order", epoch)).to(x.device)
+        order = shuffled_batches(len(x), self.batch_size, self.seed_, epoch, x.device)
         with self._threads(), _value_errors():
-            steps = [
-                model.training_step(x[batch], self._noise)
-                for batch in order[: len(x) // size * size].split(size)
-            ]
+            steps = [model.training_step(x[batch], self._noise) for batch in order]
             model.end_epoch(epoch + 1, x, self._noise)
-        terms = _means(steps)
+        terms = mean_of_steps(steps)
         self.history_.append(terms)
         for name, value in terms.items():
             if not np.isfinite(value):
@@ -214,9 +211,6 @@ class MixtureEstimator(
                 raise ValueError(
                     "The model is still being pretrained and has no bound; take more epochs than pretrain_epochs."
                 )
-            # Models check data when they first see some; the vectorised calls below cannot.
-            with _value_errors():
-                self.model_.evaluate_terms(x[:1], self._stream("evaluation"))
             return torch.cat([self._bounds(part) for part in x.split(_SCORED)]).cpu().numpy()
 
     @available_if(_has_bound)
@@ -366,12 +360,3 @@ def _value_errors() -> Iterator[None]:
         raise
     except MixvizError as error:
         raise ValueError(str(error)) from error
-
-
-def _means(steps: Sequence[Terms]) -> dict[str, float]:
-    """Means of the terms over the steps that have those of the last."""
-    names = steps[-1].keys()
-    rows = torch.stack(
-        [torch.stack([terms[name] for name in names]) for terms in steps if terms.keys() == names]
-    )
-    return dict(zip(names, rows.mean(0).tolist(), strict=True))

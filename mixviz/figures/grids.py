@@ -1,6 +1,7 @@
 """Grids of images as one PNG: samples by component, reconstructions."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -36,7 +37,7 @@ def image_grid(
     ValueError
         When `images` is something else, as vectors are.
     """
-    return _png(_canvas(_rows(_rgba(images), columns), tile, gap))
+    return png(tiled(_rows(rgba(images), columns), tile, gap))
 
 
 def sample_strip(snapshot: Snapshot) -> bytes:
@@ -49,17 +50,19 @@ def sample_strip(snapshot: Snapshot) -> bytes:
     ValueError
         When the samples are not images.
     """
-    pixels = _rgba(snapshot.samples)
+    pixels = rgba(snapshot.samples)
     if pixels.ndim != 5:
         raise ValueError("samples are (K, n, C, H, W)")
     used = np.nan_to_num(snapshot.usage) > 0
-    canvas = _canvas(pixels, TILE, GAP)
-    height = _scale(pixels, TILE) * pixels.shape[2]
-    strip = np.concatenate([_gutter(len(pixels), height, canvas.shape[0]), canvas], axis=1)
+    canvas = tiled(pixels, TILE, GAP)
+    height = enlargement(pixels, TILE) * pixels.shape[2]
+    numbers = range(len(pixels))
+    bars = gutter(numbers, [str(k) for k in numbers], height, canvas.shape[0])
+    strip = np.concatenate([bars, canvas], axis=1)
     for k in np.flatnonzero(~used):
         rows = slice(k * (height + GAP), k * (height + GAP) + height)
         strip[rows, :, 3] = (strip[rows, :, 3] * _FAINT).astype(np.uint8)
-    return _png(strip)
+    return png(strip)
 
 
 def reconstruction_grid(snapshot: Snapshot, subsample: Subsample, columns: int = 10) -> bytes:
@@ -73,12 +76,12 @@ def reconstruction_grid(snapshot: Snapshot, subsample: Subsample, columns: int =
     if subsample.inputs.shape != snapshot.reconstructions.shape:
         raise ValueError("there is not one reconstruction per observation")
     columns = max(1, min(columns, len(subsample.inputs)))
-    pair = [_rows(_rgba(each), columns) for each in (subsample.inputs, snapshot.reconstructions)]
+    pair = [_rows(rgba(each), columns) for each in (subsample.inputs, snapshot.reconstructions)]
     stacked = np.stack(pair, axis=1)  # (rows, 2, columns, H, W, 4)
-    return _png(_canvas(stacked.reshape(-1, *stacked.shape[2:]), TILE, GAP))
+    return png(tiled(stacked.reshape(-1, *stacked.shape[2:]), TILE, GAP))
 
 
-def _rgba(images: np.ndarray) -> np.ndarray:
+def rgba(images: np.ndarray) -> np.ndarray:
     """(..., C, H, W) to (..., H, W, 4)."""
     if images.ndim not in (4, 5) or images.shape[-3] not in (1, 3) or images.dtype != np.uint8:
         raise ValueError("not uint8 images of one or three channels")
@@ -100,13 +103,14 @@ def _rows(pixels: np.ndarray, columns: int | None) -> np.ndarray:
     return padded.reshape(rows, columns, *pixels.shape[1:])
 
 
-def _scale(pixels: np.ndarray, tile: int) -> int:
+def enlargement(pixels: np.ndarray, tile: int) -> int:
+    """Whole number by which images (..., H, W, 4) are enlarged to fit into a tile."""
     return max(1, tile // max(pixels.shape[2:4]))
 
 
-def _canvas(pixels: np.ndarray, tile: int, gap: int) -> np.ndarray:
+def tiled(pixels: np.ndarray, tile: int, gap: int) -> np.ndarray:
     """(rows, columns, H, W, 4) to one picture (height, width, 4)."""
-    scale = _scale(pixels, tile)
+    scale = enlargement(pixels, tile)
     large = pixels.repeat(scale, axis=2).repeat(scale, axis=3)
     spaced = np.pad(large, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)))
     rows, columns, height, width, _ = spaced.shape
@@ -114,26 +118,27 @@ def _canvas(pixels: np.ndarray, tile: int, gap: int) -> np.ndarray:
     return picture[: rows * height - gap, : columns * width - gap]
 
 
-def _gutter(components: int, height: int, total: int) -> np.ndarray:
-    """Bars and numbers (total, width, 4), in the components' colours.
+def gutter(components: Sequence[int], labels: Sequence[str], height: int, total: int) -> np.ndarray:
+    """Bars and labels (total, width, 4) of rows `height` pixels high, in the components' colours.
 
     Colour and coverage are kept apart, so that letters have no dark edge on a light page.
     """
     coverage = Image.new("L", (_BAR + _NUMBER, total))
     draw = ImageDraw.Draw(coverage)
     font = ImageFont.load_default(size=12)
-    gutter = np.zeros((total, _BAR + _NUMBER, 4), np.uint8)
-    for k in range(components):
-        top = k * (height + GAP)
+    picture = np.zeros((total, _BAR + _NUMBER, 4), np.uint8)
+    for row, (k, label) in enumerate(zip(components, labels, strict=True)):
+        top = row * (height + GAP)
         draw.rectangle((0, top, _BAR - 1, top + height - 1), fill=255)
         centre = (_BAR + _NUMBER / 2, top + height / 2)
-        draw.text(centre, str(k), fill=255, font=font, anchor="mm")
-        gutter[top : top + height, :, :3] = RGB[k % len(COLOURS)]
-    gutter[..., 3] = np.asarray(coverage)
-    return gutter
+        draw.text(centre, label, fill=255, font=font, anchor="mm")
+        picture[top : top + height, :, :3] = RGB[k % len(COLOURS)]
+    picture[..., 3] = np.asarray(coverage)
+    return picture
 
 
-def _png(picture: np.ndarray) -> bytes:
+def png(picture: np.ndarray) -> bytes:
+    """Return a picture (height, width, 4) as a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

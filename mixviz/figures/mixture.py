@@ -1,17 +1,25 @@
 """The mixture as a whole: how much each component is used and overlaps, and its density."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mixviz.figures.palette import COLOURS, NEUTRAL, UNKNOWN, codes, colour, discrete_scale
-from mixviz.figures.specs import Spec, axis, layout, packed
+from mixviz.figures.specs import Spec, axis, layout, packed, plain
 from mixviz.runs.snapshots import Snapshot, Subsample
 
 _POINTS = 2000
+_NAMED = 30  # components of which every pair can be named
 _FADE = [[0, "rgba(47,141,245,0)"], [1, "rgba(47,141,245,1)"]]  # shows the background where zero
 
 
-def usage_figure(snapshot: Snapshot, uirevision: str | int) -> Spec:
-    """Draw the share of points assigned to each component, in per cent, against an even 1/K."""
+def usage_figure(
+    snapshot: Snapshot, uirevision: str | int, names: Sequence[str] | None = None
+) -> Spec:
+    """Draw the share of points assigned to each component, in per cent, against an even 1/K.
+
+    `names` of the components (K,) are shown on hover; by default their numbers.
+    """
     components = len(snapshot.usage)
     shares = 100 * np.nan_to_num(snapshot.usage, nan=0.0, posinf=0.0, neginf=0.0)
     bars = {
@@ -19,7 +27,8 @@ def usage_figure(snapshot: Snapshot, uirevision: str | int) -> Spec:
         "x": list(range(components)),
         "y": packed(shares.astype(np.float32)),
         "marker": {"color": [colour(k) for k in range(components)]},
-        "hovertemplate": "component %{x}: %{y:.1f} %<extra></extra>",
+        "customdata": [plain(name) for name in names or map(str, range(components))],
+        "hovertemplate": "component %{customdata}: %{y:.1f} %<extra></extra>",
         "showlegend": False,
     }
     x, y = _component_axis(components), axis("% of points", rangemode="tozero")
@@ -36,8 +45,13 @@ def usage_figure(snapshot: Snapshot, uirevision: str | int) -> Spec:
     return {"data": [bars, even], "layout": layout(uirevision, x, y, bargap=0.15)}
 
 
-def overlap_figure(snapshot: Snapshot, uirevision: str | int) -> Spec:
-    """Draw the Bhattacharyya coefficient of each pair of components, 0 (apart) to 1 (the same)."""
+def overlap_figure(
+    snapshot: Snapshot, uirevision: str | int, names: Sequence[str] | None = None
+) -> Spec:
+    """Draw the Bhattacharyya coefficient of each pair of components, 0 (apart) to 1 (the same).
+
+    `names` of the components (K,) are shown on hover; by default their numbers.
+    """
     components = len(snapshot.overlap)
     cells = {
         "type": "heatmap",
@@ -51,6 +65,10 @@ def overlap_figure(snapshot: Snapshot, uirevision: str | int) -> Spec:
         "hovertemplate": "components %{y} and %{x}: %{z:.2f}<extra></extra>",
         "hoverongaps": False,
     }
+    if names and components <= _NAMED:
+        called = [plain(name) for name in names]
+        cells["text"] = [[f"{first} and {second}" for second in called] for first in called]
+        cells["hovertemplate"] = "components %{text}: %{z:.2f}<extra></extra>"
     x = _component_axis(components, showgrid=False, constrain="domain", zeroline=False)
     y = _component_axis(components, showgrid=False, constrain="domain", zeroline=False)
     y |= {"autorange": "reversed", "scaleanchor": "x"}
@@ -68,7 +86,7 @@ def density_figure(snapshot: Snapshot, subsample: Subsample, uirevision: str | i
     if not len(subsample.points):
         raise ValueError("density is drawn for two-dimensional data only")
     known = snapshot.density.ndim == 2 and np.isfinite(snapshot.density_extent).all()
-    data = [_density(snapshot)] if known else []
+    data = [density_map(snapshot.density, snapshot.density_extent)] if known else []
     return {
         "data": [*data, _observations(snapshot, subsample)],
         "layout": layout(
@@ -90,12 +108,13 @@ def _component_axis(components: int, **settings: object) -> Spec:
     return axis("component", **ticks, **settings)
 
 
-def _density(snapshot: Snapshot) -> Spec:
-    left, right, bottom, top = (float(each) for each in snapshot.density_extent)
-    rows, columns = snapshot.density.shape
-    return {
+def density_map(density: np.ndarray, extent: np.ndarray, highest: float | None = None) -> Spec:
+    """Draw a density (G, G) over its extent: left, right, bottom, top; darkest at `highest`."""
+    left, right, bottom, top = (float(each) for each in extent)
+    rows, columns = density.shape
+    trace = {
         "type": "heatmap",
-        "z": packed(snapshot.density.astype(np.float32)),
+        "z": packed(density.astype(np.float32)),
         "x0": left,
         "dx": (right - left) / max(columns - 1, 1),
         "y0": bottom,
@@ -106,6 +125,7 @@ def _density(snapshot: Snapshot) -> Spec:
         "showscale": False,
         "hovertemplate": "p(x) = %{z:.3g}<extra></extra>",
     }
+    return trace if highest is None else trace | {"zmax": highest}
 
 
 def _observations(snapshot: Snapshot, subsample: Subsample) -> Spec:

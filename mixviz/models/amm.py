@@ -14,14 +14,15 @@ samples of the two joints. All three are updated at once from the same samples, 
 """
 
 import math
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from mixviz.models.amm_config import PRESETS, AMMConfig
 from mixviz.models.base import Components, MixtureModel, Terms
-from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.networks.amm import (
     ComponentNetwork,
     Decoder,
@@ -30,101 +31,7 @@ from mixviz.models.networks.amm import (
     initialise_normal,
 )
 from mixviz.models.networks.amm_tables import amm_architecture
-from mixviz.models.objectives import gaussian_log_prob, reparameterise
-
-
-class AMMConfig(ModelConfig):
-    """Settings of the AMM."""
-
-    factorisation: Literal["z_given_c", "c_given_z"] = setting(
-        "c_given_z",
-        "Inference distribution",
-        "z_given_c is q(c|x) q(z|x, c), equation 6; c_given_z is q(z|x) q(c|x, z), equation 7.",
-        paper="c_given_z in tables 3 and 7, z_given_c in algorithm 1",
-    )
-    mixture: Literal["learned", "fixed"] = setting(
-        "learned",
-        "Components p(z|c)",
-        "Learned by a network, or fixed Gaussians of variance 1.",
-        paper="learned",
-    )
-    component_spread: float = setting(
-        0.0,
-        "Spread of the components",
-        "Standard deviation in which fixed means lie, and in which learned means start apart.",
-        paper="not given",
-        ge=0,
-        le=20,
-    )
-    logit_deviation: float = setting(
-        1.0,
-        "First noise of the logits",
-        "Standard deviation of the head's Gaussian logits at the start; a small one keeps c from "
-        "becoming one-hot by noise alone.",
-        paper="1 (biases 0)",
-        gt=0,
-        le=10,
-    )
-    assignment: Literal["head", "bayes"] = setting(
-        "head",
-        "Assignment",
-        "head takes the encoder's c without noise; bayes takes argmax p(z|c) p(c) at its z, as the "
-        "paper's accuracies do. bayes_agreement is the share on which both agree.",
-        paper="bayes (equations 17 and 19)",
-    )
-    network: Literal["auto", "points", "small", "conv28", "conv32"] = setting(
-        "auto",
-        "Network",
-        "conv28 is tables 3 to 6, conv32 tables 7 to 10, points and small are dense; auto takes "
-        "the one that fits the data.",
-    )
-    latent_size: int | None = setting(
-        None,
-        "Latent size (D)",
-        "Dimensions of z; empty takes the size the network's table gives.",
-        paper="64",
-        ge=1,
-        le=1000,
-    )
-    weight_deviation: float = setting(
-        0.02,
-        "Deviation of the first weights",
-        "Standard deviation of the weights at the start; biases start at 0.",
-        paper="0.02",
-        gt=0,
-        le=1,
-    )
-    penalty_weight: float = setting(
-        10.0,
-        "Gradient penalty λ",
-        "Weight of the penalty that keeps the discriminator's gradient in (x, c, z) near length 1.",
-        paper="10 on MNIST, 0.01 on SVHN",
-        live=True,
-        ge=0,
-        le=1000,
-    )
-    learning_rate: float = setting(
-        2e-4,
-        "Learning rate",
-        "Step size of Adam (first moment 0.5) for all networks.",
-        paper="2e-4",
-        live=True,
-        gt=0,
-        le=0.1,
-    )
-
-
-LAPTOP = {
-    "components": 5,
-    "component_spread": 3.0,
-    "logit_deviation": 0.1,
-    "penalty_weight": 1.0,
-    "learning_rate": 5e-4,
-}
-APART = (
-    "Components start apart and the logits with little noise, because in minutes they do not part "
-    "by themselves; the learning rate is higher than the paper's."
-)
+from mixviz.models.objectives import full_precision, gaussian_log_prob, reparameterise
 
 
 class Inference(NamedTuple):
@@ -160,45 +67,7 @@ class AMM(MixtureModel):
         "d_synthesis",
         "bayes_agreement",
     )
-    presets: ClassVar[dict[str, Preset]] = {
-        "amm-arcs-laptop": Preset(
-            "Arcs, K=5",
-            "arcs",
-            {**LAPTOP, "penalty_weight": 0.1, "learning_rate": 1e-3, "epochs": 50},
-            "The arcs are thin: a discriminator held to slope 1 cannot see their edges. " + APART,
-        ),
-        "amm-digits-laptop": Preset(
-            "8x8 digits, K=10",
-            "digits",
-            {**LAPTOP, "components": 10, "epochs": 300, "batch_size": 100},
-            "Slopes of 8x8 images are steeper than those of MNIST, so that the penalty weighs less. "
-            + APART,
-        ),
-        "amm-mnist-laptop": Preset(
-            "MNIST in minutes: dense network, K=10",
-            "mnist",
-            {**LAPTOP, "components": 10, "network": "small", "epochs": 15, "batch_size": 100},
-            "Dense layers instead of the paper's convolutions: ten times as fast. " + APART,
-        ),
-        "amm-mnist-paper": Preset(
-            "Table 1: MNIST, K=10",
-            "mnist",
-            {"components": 10, "assignment": "bayes", "epochs": 100, "batch_size": 100},
-            "As printed; the paper gives neither batch size nor epochs.",
-        ),
-        "amm-svhn-paper": Preset(
-            "Table 1: SVHN, K=30",
-            "svhn",
-            {
-                "components": 30,
-                "penalty_weight": 0.01,
-                "assignment": "bayes",
-                "epochs": 100,
-                "batch_size": 100,
-            },
-            "As printed; the paper gives neither batch size nor epochs.",
-        ),
-    }
+    presets: ClassVar[dict[str, Preset]] = PRESETS
     config: AMMConfig
     class_frequencies: Tensor  # (K,), p(c)
     fixed_means: Tensor  # (K, D), where the components are not learned
@@ -273,7 +142,7 @@ class AMM(MixtureModel):
         """Mean and log-variance of p(z|c) for one-hot c (B, K), each (B, D); equation 12."""
         if self.config.mixture == "learned":
             mean, log_variance = self.mixture(c, generator)
-            return _full(mean), _full(log_variance)
+            return full_precision(mean), full_precision(log_variance)
         mean = c @ self.fixed_means
         return mean, torch.zeros_like(mean)
 
@@ -282,7 +151,7 @@ class AMM(MixtureModel):
         one_hot = functional.one_hot(c, self.config.components).to(self.class_frequencies.dtype)
         mean, log_variance = self.component_parameters(one_hot, generator)
         z = reparameterise(mean, log_variance, 1, generator)[0]
-        return Joint(_full(self.decoder(one_hot, z, generator)), one_hot, z)
+        return Joint(full_precision(self.decoder(one_hot, z, generator)), one_hot, z)
 
     def synthesis(self, count: int, generator: Generator) -> Joint:
         """Sample the synthesis joint, `count` times."""
@@ -403,7 +272,7 @@ class AMM(MixtureModel):
         if c is None:
             c = self._log_posterior(z).argmax(1)
         one_hot = functional.one_hot(c, self.config.components).to(z.dtype)
-        return _full(self.decoder(one_hot, z, None))
+        return full_precision(self.decoder(one_hot, z, None))
 
     def sample(self, c: Tensor, generator: Generator) -> Tensor:
         """Draw z from component c_i for each i and return x: (B, *shape)."""
@@ -447,12 +316,7 @@ class AMM(MixtureModel):
 
 def gaussian_draw(output: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, log-variance and a draw of a Gaussian, from a head (B, 2 n); each (B, n)."""
-    mean, log_variance = _full(output).chunk(2, dim=-1)
+    mean, log_variance = full_precision(output).chunk(2, dim=-1)
     if generator is None:
         return mean, log_variance, mean
     return mean, log_variance, reparameterise(mean, log_variance, 1, generator)[0]
-
-
-def _full(output: Tensor) -> Tensor:
-    """Leave autocast: losses and slopes are computed in at least single precision."""
-    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output

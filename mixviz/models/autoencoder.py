@@ -13,13 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixviz.errors import MixvizError
 from mixviz.models.base import GradientModel, Terms
 from mixviz.models.config import ModelConfig, setting
 from mixviz.models.latent_fit import as_array
 from mixviz.models.networks import initialise
 from mixviz.models.networks.autoencoder import NetworkName, autoencoder, layers
-from mixviz.models.objectives import bernoulli_log_prob, gaussian_log_prob
+from mixviz.models.objectives import (
+    bernoulli_log_prob,
+    check_unit_interval,
+    full_precision,
+    gaussian_log_prob,
+    monte_carlo_density,
+)
 
 RESTARTS = 20  # of the fit from which clusters start; as many as DEC's k-means in the paper
 MOST_FITTED = 10_000  # latents; more change a mixture little and take longer than an epoch
@@ -129,6 +134,8 @@ class AutoencoderModel(GradientModel):
 
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
         """Fit the mixture to the latents of the untrained encoder, to have one from the start."""
+        if self.likelihood == "bernoulli":
+            check_unit_interval(x)
         self.refit(x, generator)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
@@ -165,7 +172,7 @@ class AutoencoderModel(GradientModel):
 
     def encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (B, D); minus infinity where z is certain."""
-        output = _full(self.encoder(x))
+        output = full_precision(self.encoder(x))
         if self.variational:
             mean, log_variance = output.chunk(2, dim=-1)
             return mean, log_variance
@@ -177,9 +184,8 @@ class AutoencoderModel(GradientModel):
         Gaussian: with the learned variances of a variational model, else with unit variance.
         """
         flat = x.flatten(1)
-        output = _full(self.decoder(z))
+        output = full_precision(self.decoder(z))
         if self.likelihood == "bernoulli":
-            self._check_range(x)
             return bernoulli_log_prob(flat.expand(output.shape), output)
         if not self.variational:
             return gaussian_log_prob(flat, output, torch.zeros_like(output))
@@ -193,18 +199,8 @@ class AutoencoderModel(GradientModel):
         """
         if self.likelihood == "bernoulli":
             return self.log_likelihood(x, z)
-        mean = _full(self.decoder(z))[..., : math.prod(self.shape)]
+        mean = full_precision(self.decoder(z))[..., : math.prod(self.shape)]
         return gaussian_log_prob(x.flatten(1), mean, torch.zeros_like(mean))
-
-    _checked = False
-
-    def _check_range(self, x: Tensor) -> None:
-        if not self._checked and (x.min() < 0 or x.max() > 1):
-            raise MixvizError(
-                "A Bernoulli likelihood needs values in [0, 1] and these data go from "
-                f"{x.min():.3g} to {x.max():.3g}; set likelihood=gaussian."
-            )
-        self._checked = True
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (B, D); minus infinity where z is certain."""
@@ -225,7 +221,7 @@ class AutoencoderModel(GradientModel):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of p(x|z) for latents (B, D): (B, *shape)."""
-        output = _full(self.decoder(z))[..., : math.prod(self.shape)]
+        output = full_precision(self.decoder(z))[..., : math.prod(self.shape)]
         mean = output.sigmoid() if self.likelihood == "bernoulli" else output
         return mean.unflatten(-1, self.shape)
 
@@ -251,9 +247,10 @@ class AutoencoderModel(GradientModel):
         if not self.variational or self.likelihood == "bernoulli" or math.prod(self.shape) > 2:
             return None
         c = self.components().weights.multinomial(_DRAWS, replacement=True, generator=generator)
-        output = _full(self.decoder(self.draw_latents(c, generator)))  # (draws, 2 * size of x)
-        pairs = gaussian_log_prob(x.flatten(1)[:, None], *output.chunk(2, dim=-1))  # (B, draws)
-        return pairs.logsumexp(-1) - math.log(_DRAWS)
+        output = full_precision(
+            self.decoder(self.draw_latents(c, generator))
+        )  # (draws, 2 * size of x)
+        return monte_carlo_density(x.flatten(1), *output.chunk(2, dim=-1))
 
     @torch.no_grad()
     def latents(self, x: Tensor) -> Tensor:
@@ -270,8 +267,3 @@ class AutoencoderModel(GradientModel):
             x = x[order[:MOST_FITTED].to(x.device)]
         latents = as_array(self.latents(x))
         return latents if np.isfinite(latents).all() else None
-
-
-def _full(output: Tensor) -> Tensor:
-    """Leave autocast: likelihoods and divergences are computed in at least single precision."""
-    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output

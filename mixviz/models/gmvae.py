@@ -13,21 +13,19 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixviz.errors import MixvizError
 from mixviz.models.base import Components, GradientModel, Terms
 from mixviz.models.config import ModelConfig, setting
 from mixviz.models.networks import architecture, initialise
 from mixviz.models.objectives import (
-    LOG_2PI,
     bernoulli_log_prob,
+    check_unit_interval,
+    full_precision,
     gaussian_kl,
     gaussian_log_prob,
-    quick_exp,
+    monte_carlo_density,
     reparameterise,
     standard_normal_kl,
 )
-
-_AT_ONCE = 100  # points whose pairs with all draws stay in the processor's cache
 
 
 class GMVAEConfig(ModelConfig):
@@ -147,9 +145,14 @@ class GMVAE(GradientModel):
             means = self.mixture.get_parameter("2.bias")[: config.components * self.latent_size]
             means += config.component_spread * torch.randn(len(means), generator=generator)
 
+    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
+        """Refuse data that the likelihood cannot have."""
+        if self.likelihood == "bernoulli":
+            check_unit_interval(x)
+
     def recognise(self, x: Tensor) -> Recognition:
         """Parameters of q(z|x), q(w|x) and, in version 1, q(c|x)."""
-        streams = _full(self.streams(self.trunk(x)))
+        streams = full_precision(self.streams(self.trunk(x)))
         z_mean, z_log_variance, w_mean, w_log_variance, logits = streams.split(
             self._streams, dim=-1
         )
@@ -159,7 +162,9 @@ class GMVAE(GradientModel):
 
     def mixture_at(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log-variances of all components at w (..., W): each (..., K, D)."""
-        both = _full(self.mixture(w)).unflatten(-1, (2, self.config.components, self.latent_size))
+        both = full_precision(self.mixture(w)).unflatten(
+            -1, (2, self.config.components, self.latent_size)
+        )
         return both.select(-3, 0), both.select(-3, 1)
 
     def log_posterior(self, z: Tensor, w: Tensor) -> Tensor:
@@ -188,7 +193,9 @@ class GMVAE(GradientModel):
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of observations (B, *shape) at latents (S, B, D): (S, B)."""
         flat = x.flatten(1)
-        output = _full(self.decoder(z.flatten(0, 1))).unflatten(0, z.shape[:2])  # (S, B, ...)
+        output = full_precision(self.decoder(z.flatten(0, 1))).unflatten(
+            0, z.shape[:2]
+        )  # (S, B, ...)
         if self.likelihood == "bernoulli":
             return bernoulli_log_prob(flat.expand(len(z), -1, -1), output)
         mean, log_variance = output.chunk(2, dim=-1)
@@ -202,8 +209,6 @@ class GMVAE(GradientModel):
 
     def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
         """Return the version's bound and its terms."""
-        if self.likelihood == "bernoulli" and not self._checked:
-            self._check_range(x)
         q = self.recognise(x)
         draws = self.draw(x, q, generator)
         objective, conditional_prior, z_prior, violation = self.bound(x, q, draws)
@@ -218,16 +223,6 @@ class GMVAE(GradientModel):
         return objective, {
             name: value.detach() for name, value in zip(self.terms, values, strict=True)
         }
-
-    _checked = False
-
-    def _check_range(self, x: Tensor) -> None:
-        if x.min() < 0 or x.max() > 1:
-            raise MixvizError(
-                "A Bernoulli likelihood needs values in [0, 1] and these data go from "
-                f"{x.min():.3g} to {x.max():.3g}; set likelihood=gaussian."
-            )
-        self._checked = True
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (B, D)."""
@@ -244,7 +239,7 @@ class GMVAE(GradientModel):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of p(x|z) for latents (B, D): (B, *shape)."""
-        output = _full(self.decoder(z))
+        output = full_precision(self.decoder(z))
         mean = output.sigmoid() if self.likelihood == "bernoulli" else output.chunk(2, dim=-1)[0]
         return mean.unflatten(-1, self.shape)
 
@@ -260,29 +255,15 @@ class GMVAE(GradientModel):
         Every component gives the same number of draws, `draws` in all, at w from its prior. None
         for Bernoulli likelihoods, and above two dimensions, where plain Monte Carlo says nothing.
         """
-        size = math.prod(self.shape)
-        if self.likelihood == "bernoulli" or size > 2:
+        if self.likelihood == "bernoulli" or math.prod(self.shape) > 2:
             return None
         each = max(1, draws // self.config.components)
         w = torch.randn((each, self.style_size), generator=generator, device=x.device)
         means, log_variances = self.mixture_at(w)  # (each, K, D)
         noise = torch.randn(means.shape, generator=generator, device=x.device)
         z = means + noise * torch.exp(0.5 * log_variances)
-        x_mean, x_log_variance = _full(self.decoder(z.flatten(0, 1))).chunk(2, dim=-1)
-        # The square expanded: all pairs of point and draw are one matrix product.
-        precision = torch.exp(-x_log_variance)
-        constant = (x_log_variance + x_mean.square() * precision).sum(-1) + size * LOG_2PI
-        flat = x.flatten(1)
-        points = torch.cat([flat.square(), flat, torch.ones_like(flat[:, :1])], dim=1)
-        weights = torch.cat([precision, -2 * x_mean * precision, constant[:, None]], dim=1)
-        weights = -0.5 * weights.T  # (2 D + 1, draws)
-        densities = []
-        for part in points.split(_AT_ONCE):
-            pairs = part @ weights  # (B, draws)
-            largest = pairs.amax(1, keepdim=True)
-            sums = quick_exp(pairs.sub_(largest)).mean(1, keepdim=True)
-            densities.append((largest + sums.log())[:, 0])
-        return torch.cat(densities)
+        mean, log_variance = full_precision(self.decoder(z.flatten(0, 1))).chunk(2, dim=-1)
+        return monte_carlo_density(x.flatten(1), mean, log_variance)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means of q(z|x) and log-responsibilities, from one pass of the recognition network."""
@@ -296,8 +277,3 @@ class GMVAE(GradientModel):
     @abstractmethod
     def log_responsibilities_of(self, q: Recognition) -> Tensor:
         """Log-probability of each component given the recognition network's output: (B, K)."""
-
-
-def _full(output: Tensor) -> Tensor:
-    """Leave autocast: likelihoods and divergences are computed in at least single precision."""
-    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output

@@ -43,7 +43,7 @@ from mixviz.models.networks.mpcc import (
     start,
     use_standing_statistics,
 )
-from mixviz.models.objectives import gaussian_log_prob
+from mixviz.models.objectives import full_precision, gaussian_log_prob
 
 _STANDING_BATCH = 50  # latents in a pass for standing statistics, the paper's batch
 
@@ -126,18 +126,18 @@ class MPCC(MixtureModel):
 
     def generate(self, network: GeneratorNetwork, z: Tensor, c: Tensor) -> Tensor:
         """x~ of p(x|z, c), as the networks see it, for z (B, D) and c (B,)."""
-        x = _full(network(z, c))
+        x = full_precision(network(z, c))
         return x.tanh() if self.image else x
 
     def discriminate(self, x: Tensor) -> Tensor:
         """D(x), positive for data: (B,)."""
-        return _full(self.critic(self.shared(x)))
+        return full_precision(self.critic(self.shared(x)))
 
     def infer(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (B, D), for x as the networks see it."""
         trunk = self.shared if self.config.share_blocks else self.own
         mean, log_variance = self.encoder(trunk(x))
-        return _full(mean), _full(log_variance)
+        return full_precision(mean), full_precision(log_variance)
 
     def draw(self, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draw `count` pairs of z (count, D) and c (count,) from the prior."""
@@ -380,8 +380,3 @@ def _margins(side: int, shape: tuple[int, ...]) -> list[int]:
     """Pixels to add left, right, above and below."""
     missing = side - shape[1]
     return [missing // 2, missing - missing // 2] * 2
-
-
-def _full(output: Tensor) -> Tensor:
-    """Leave autocast: losses are computed in at least single precision."""
-    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output

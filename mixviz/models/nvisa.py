@@ -32,9 +32,11 @@ from mixviz.models.nvisa_estimators import monte_carlo_bound, nvil, vimco
 from mixviz.models.objectives import (
     bernoulli_log_prob,
     categorical_uniform_kl,
+    check_unit_interval,
+    full_precision,
     gaussian_kl,
     gaussian_log_prob,
-    quick_exp,
+    monte_carlo_density,
     reparameterise,
 )
 
@@ -93,6 +95,11 @@ class NVISA(GradientModel):
     def _gaussian(self) -> bool:
         return self.likelihood == "gaussian"
 
+    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
+        """Refuse data that the likelihood cannot have."""
+        if not self._gaussian:
+            check_unit_interval(x)
+
     # ---- schedules ---------------------------------------------------------------------------
 
     @property
@@ -127,8 +134,10 @@ class NVISA(GradientModel):
     def recognise(self, x: Tensor) -> Recognition:
         """Parameters of q(c|x) and, for every c, of q(z|c,x)."""
         features = self.trunk(x)
-        mean, raw_std = _full(self.latent_head(features)).chunk(2, dim=-1)  # (B, K, D) each
-        log_c = _full(self.component_head(features)).log_softmax(-1)
+        mean, raw_std = full_precision(self.latent_head(features)).chunk(
+            2, dim=-1
+        )  # (B, K, D) each
+        log_c = full_precision(self.component_head(features)).log_softmax(-1)
         return Recognition(log_c, mean, self._log_variance(raw_std))
 
     def _log_variance(self, raw_std: Tensor) -> Tensor:
@@ -137,7 +146,7 @@ class NVISA(GradientModel):
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of observations (B, *shape) at latents (..., B, D): (..., B)."""
         flat = x.flatten(1)
-        output = _full(self.decoder(z.flatten(0, -2))).unflatten(0, z.shape[:-1])
+        output = full_precision(self.decoder(z.flatten(0, -2))).unflatten(0, z.shape[:-1])
         if not self._gaussian:
             return bernoulli_log_prob(flat.expand(*z.shape[:-1], -1), output)
         mean, raw_std = output.chunk(2, dim=-1)
@@ -198,7 +207,7 @@ class NVISA(GradientModel):
         log_p_z = gaussian_log_prob(z, prior_means[c], prior_log_variances[c])
         f = log_likelihood + log_p_z - math.log(self.config.components) - log_q_c - log_q_z
         if self.baseline is not None:
-            objective = nvil(f, log_q_c + log_q_z, _full(self.baseline(x))[:, 0])
+            objective = nvil(f, log_q_c + log_q_z, full_precision(self.baseline(x))[:, 0])
             return objective, f.mean(0), log_likelihood.mean(0)
         objective = vimco(f, log_q_c if path else log_q_c + log_q_z)
         return objective, monte_carlo_bound(f), log_likelihood.mean(0)
@@ -223,8 +232,8 @@ class NVISA(GradientModel):
 
     def _autoencoder(self, x: Tensor) -> tuple[Tensor, Terms]:
         """Squared error, or Bernoulli log-likelihood, of decoding the code without noise."""
-        code = _full(self.latent_head.without_component(self.trunk(x))).chunk(2, dim=-1)[0]
-        output = _full(self.decoder(code))
+        code = full_precision(self.latent_head.without_component(self.trunk(x))).chunk(2, dim=-1)[0]
+        output = full_precision(self.decoder(code))
         if self._gaussian:
             objective = -(output.chunk(2, dim=-1)[0] - x.flatten(1)).square().sum(-1).mean()
         else:
@@ -250,7 +259,7 @@ class NVISA(GradientModel):
         order = torch.randperm(len(x), generator=generator, device=x.device)[:_FITTED_POINTS]
         seed = int(torch.randint(2**31 - 1, (), generator=generator, device=x.device))
         parts = [self.trunk(self._dequantised(part)) for part in x[order].split(_AT_ONCE)]
-        features = _full(torch.cat(parts))
+        features = full_precision(torch.cat(parts))
         codes = self.latent_head.without_component(features).chunk(2, dim=-1)[0].double().cpu()
         spread = codes.std(0) + _SMALLEST_STD  # (D,)
         mixture = GaussianMixture(
@@ -314,7 +323,7 @@ class NVISA(GradientModel):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of p(x|z) for latents (B, D): (B, *shape)."""
-        output = _full(self.decoder(z))
+        output = full_precision(self.decoder(z))
         mean = output.chunk(2, dim=-1)[0] if self._gaussian else output.sigmoid()
         return mean.unflatten(-1, self.shape)
 
@@ -336,10 +345,8 @@ class NVISA(GradientModel):
             return None
         each = max(1, draws // self.config.components)
         z = reparameterise(*self.prior(), each, generator).flatten(0, 1)  # (draws, D)
-        mean, raw_std = _full(self.decoder(z)).chunk(2, dim=-1)
-        pairs = gaussian_log_prob(x.flatten(1)[:, None], mean, self._log_variance(raw_std))
-        largest = pairs.amax(1)
-        return largest + quick_exp(pairs - largest[:, None]).mean(1).log()
+        mean, raw_std = full_precision(self.decoder(z)).chunk(2, dim=-1)
+        return monte_carlo_density(x.flatten(1), mean, self._log_variance(raw_std))
 
 
 def draw_components(log_c: Tensor, samples: int, generator: torch.Generator) -> Tensor:
@@ -352,8 +359,3 @@ def draw_components(log_c: Tensor, samples: int, generator: torch.Generator) -> 
     noise = torch.empty(shape, device=log_c.device, dtype=log_c.dtype)
     gumbel = -noise.exponential_(generator=generator).log()
     return (log_c.detach() + gumbel).argmax(-1)
-
-
-def _full(output: Tensor) -> Tensor:
-    """Leave autocast: likelihoods and divergences are computed in at least single precision."""
-    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output

@@ -6,15 +6,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mixviz.errors import MixvizError
+
 LOG_2PI = math.log(2 * math.pi)
-
-
+_AT_ONCE = 100  # points whose pairs with all draws stay in the processor's cache
 _SMALLEST = -80.0  # exp of it, 2e-35, is still a normal number in single precision
 
 
 def quick_exp(value: Tensor) -> Tensor:
     """exp(value), at least 2e-35: results too small for full precision take ten times as long."""
     return value.clamp(min=_SMALLEST).exp()
+
+
+def full_precision(output: Tensor) -> Tensor:
+    """Leave autocast: what follows a network is computed in at least single precision."""
+    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
+
+
+def check_unit_interval(x: Tensor) -> None:
+    """Raise `MixvizError` unless x can have a Bernoulli likelihood."""
+    if x.min() < 0 or x.max() > 1:
+        raise MixvizError(
+            "A Bernoulli likelihood needs values in [0, 1] and these data go from "
+            f"{x.min():.3g} to {x.max():.3g}; set likelihood=gaussian."
+        )
 
 
 def gaussian_log_prob(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -63,3 +78,22 @@ def reparameterise(
         (samples, *mean.shape), generator=generator, device=mean.device, dtype=mean.dtype
     )
     return mean + noise * torch.exp(0.5 * log_variance)
+
+
+def monte_carlo_density(x: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
+    """log of the mean of N(x; mean_s, exp(log_variance_s)) over draws s: (B,) for x (B, d).
+
+    `means` and `log_variances` are (S, d). The square is expanded, so that all pairs of point and
+    draw are one matrix product.
+    """
+    precision = torch.exp(-log_variances)
+    constant = (log_variances + means.square() * precision + LOG_2PI).sum(-1, keepdim=True)
+    weights = -0.5 * torch.cat([precision, -2 * means * precision, constant], dim=1).T
+    points = torch.cat([x.square(), x, torch.ones_like(x[:, :1])], dim=1)
+    densities = []
+    for part in points.split(_AT_ONCE):
+        pairs = part @ weights  # (B, S)
+        largest = pairs.amax(1, keepdim=True)
+        sums = quick_exp(pairs.sub_(largest)).mean(1, keepdim=True)
+        densities.append((largest + sums.log())[:, 0])
+    return torch.cat(densities)

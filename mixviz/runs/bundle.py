@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from mixviz.errors import MixvizError
+from mixviz.runs import names
 from mixviz.runs.bundle_reader import (
     MAX_BYTES,
     MAX_MEMBERS,
@@ -80,9 +81,10 @@ def export_run(
         ) from error
     curves = [[step, epoch, _portable(terms)] for step, epoch, terms in store.terms(run.id)]
     events = [[e.step, e.field, e.value, e.previous] for e in store.events(run.id)]
-    names = [f"snapshots/{step:09d}.npz" for step in store.snapshot_steps(run.id)]
-    if len(names) + 4 + len(CHECKPOINT_FILES) > MAX_MEMBERS:
-        raise MixvizError(f"Run {run.id} has too many snapshots for a bundle ({len(names)}).")
+    named = names.as_json(names.given_names(store, run.id))
+    moments = [f"snapshots/{step:09d}.npz" for step in store.snapshot_steps(run.id)]
+    if len(moments) + 5 + len(CHECKPOINT_FILES) > MAX_MEMBERS:
+        raise MixvizError(f"Run {run.id} has too many snapshots for a bundle ({len(moments)}).")
 
     def write(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, ExitStack() as stack:
@@ -91,19 +93,20 @@ def export_run(
                 ("run.json", record.model_dump(mode="json")),
                 ("terms.json", curves),
                 ("events.json", events),
+                *((("names.json", named),) if named else ()),
             ):
                 text = json.dumps(value, allow_nan=False).encode()
                 archive.writestr(_entry(name), text)
                 size += len(text)
             for name, source in _open_checkpoint(store.checkpoint_folder(run.id), stack):
                 size += _copy(source, archive, f"checkpoint/{name}")
-            for done, name in enumerate(["subsample.npz", *names]):
+            for done, name in enumerate(["subsample.npz", *moments]):
                 with suppress(FileNotFoundError), (folder / name).open("rb") as source:
                     size += _copy(source, archive, name)
                 if size > MAX_BYTES:
                     raise MixvizError(f"Run {run.id} is too large for a bundle.")
                 if progress is not None:
-                    progress((done + 1) / (len(names) + 1))
+                    progress((done + 1) / (len(moments) + 1))
 
     try:
         write_atomically(path, write)
@@ -197,6 +200,8 @@ def import_run(
         run = bundle.run()
         known = _known(store, run)
         if known is not None:
+            if not shipped:  # one that was deleted is wanted again
+                store.restore([known])
             return known
         try:
             with tempfile.TemporaryDirectory(
@@ -207,6 +212,7 @@ def import_run(
                 bundle.unpack(folder, progress)
                 moments = [bundle.moment(folder, name) for name in bundle.moments]
                 terms, events = bundle.terms(), bundle.events()
+                names.write(folder, bundle.names())
                 values = run.model_dump(exclude={"format", "id"})
                 if run.status.live:
                     values["status"] = Status.INTERRUPTED
@@ -256,7 +262,7 @@ def _names(run: BundledRun) -> Iterator[str]:
 def _known(store: RunStore, run: BundledRun) -> str | None:
     for name in _names(run):
         try:
-            found = store.get(name)
+            found = store.get(name, deleted=True)
         except MixvizError:
             return None
         if found.id != name:

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
 from mixviz.errors import MixvizError
-from mixviz.runs import snapshots
+from mixviz.runs import names, snapshots
 from mixviz.runs.records import Event, Status
 from mixviz.runs.snapshots import Snapshot, Subsample
 
@@ -35,7 +35,7 @@ MAX_DIRECTORY_BYTES = 512 * MAX_MEMBERS  # the archive's own list of its members
 
 
 _MEMBER = re.compile(
-    r"(run|terms|events)\.json|subsample\.npz|snapshots/[0-9]{9,15}\.npz"
+    r"(run|terms|events|names)\.json|subsample\.npz|snapshots/[0-9]{9,15}\.npz"
     r"|checkpoint/(model\.safetensors|optimizer\.safetensors|state\.json)"
 )
 _CHUNK = 1 << 20
@@ -238,6 +238,14 @@ class Bundle:
             rows = _Events.validate_json(text)
             _increasing(sorted(row[:2] for row in rows))
         return [Event(*row) for row in rows]
+
+    def names(self) -> dict[int, str]:
+        """Return the names that were given to components."""
+        if "names.json" not in self.members:
+            return {}
+        text = self._read("names.json", MAX_RUN_BYTES)
+        with _reading("names.json"):
+            return names.checked(json.loads(text))
 
     def unpack(self, folder: Path, progress: Progress | None) -> None:
         """Write the run's files under `folder`, each one checked."""

@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -62,6 +62,9 @@ class Run:
     owner: str
     host: str
     pid: int
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    archived: bool = False
 
     @property
     def epoch(self) -> float:
@@ -94,17 +97,22 @@ class Event:
     previous: float
 
 
+_FIELDS = {field.name for field in fields(Run)}
+
+
 def read_run(row: sqlite3.Row) -> Run:
     """Read a row; a run that nobody holds any more reads as interrupted."""
-    values = dict(row)
+    values = {name: value for name, value in dict(row).items() if name in _FIELDS}
     values["config"] = json.loads(values["config"])
     values["result"] = json.loads(values["result"])
-    values["shipped"] = bool(values["shipped"])
-    values["status"] = _status(values)
+    values["tags"] = tuple(json.loads(values["tags"]))
+    values["shipped"], values["archived"] = bool(values["shipped"]), bool(values["archived"])
+    values["status"] = read_status(values)
     return Run(**values)
 
 
-def _status(values: Mapping[str, Any]) -> Status:
+def read_status(values: Mapping[str, Any]) -> Status:
+    """Return the status by a row's `status`, `host`, `pid` and `heartbeat`."""
     status = Status(values["status"])
     if status.live and not _alive(values["host"], values["pid"], values["heartbeat"]):
         return Status.INTERRUPTED

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mixviz.runs.files import write_atomically
+from mixviz.runs.files import read_arrays, write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +112,7 @@ def read_subsample(path: Path) -> Subsample:
 
 def _read(path: Path) -> dict:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            values = {name: archive[name] for name in archive.files}
+        values: dict[str, Any] = {**read_arrays(path)}
         plain = json.loads(values.pop("plain").tobytes())
         return {**values, **plain}
     except (AttributeError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:

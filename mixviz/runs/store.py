@@ -5,109 +5,26 @@ it. A run whose writer died reads as `interrupted`.
 """
 
 import json
-import math
 import os
 import secrets
 import socket
-import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_data_path
-
 from mixviz.errors import MixvizError
-from mixviz.runs import snapshots
-from mixviz.runs.records import Command, Event, Run, Status, read_run
-from mixviz.runs.snapshots import Snapshot, Subsample
+from mixviz.home import default_home
+from mixviz.runs.catalogue import Catalogue
+from mixviz.runs.curves import Curves
+from mixviz.runs.records import Event, Run, Status, read_run
+from mixviz.runs.steering import Steering
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    id TEXT PRIMARY KEY,
-    created REAL NOT NULL,
-    name TEXT NOT NULL,
-    model TEXT NOT NULL,
-    dataset TEXT NOT NULL,
-    config TEXT NOT NULL,
-    status TEXT NOT NULL,
-    message TEXT NOT NULL DEFAULT '',
-    step INTEGER NOT NULL DEFAULT 0,
-    total_steps INTEGER NOT NULL DEFAULT 0,
-    steps_per_epoch INTEGER NOT NULL DEFAULT 1,
-    seconds REAL NOT NULL DEFAULT 0,
-    samples_per_second REAL NOT NULL DEFAULT 0,
-    verdict TEXT NOT NULL DEFAULT '',
-    result TEXT NOT NULL DEFAULT '{}',
-    shipped INTEGER NOT NULL DEFAULT 0,
-    heartbeat REAL NOT NULL DEFAULT 0,
-    watched REAL NOT NULL DEFAULT 0,
-    owner TEXT NOT NULL DEFAULT '',
-    host TEXT NOT NULL DEFAULT '',
-    pid INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS runs_created ON runs (created DESC);
-CREATE TABLE IF NOT EXISTS terms (
-    run TEXT NOT NULL, step INTEGER NOT NULL, epoch REAL NOT NULL, terms TEXT NOT NULL,
-    PRIMARY KEY (run, step)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS snapshots (
-    run TEXT NOT NULL, step INTEGER NOT NULL, epoch REAL NOT NULL,
-    metrics TEXT NOT NULL, terms TEXT NOT NULL, verdict TEXT NOT NULL,
-    PRIMARY KEY (run, step)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (
-    run TEXT NOT NULL, step INTEGER NOT NULL, field TEXT NOT NULL, value REAL NOT NULL,
-    previous REAL NOT NULL, PRIMARY KEY (run, step, field)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS commands (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    run TEXT NOT NULL, name TEXT NOT NULL, field TEXT NOT NULL, value REAL, done INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS commands_open ON commands (run, done, id);
-"""
+__all__ = ["RunStore", "default_home"]
 
 
-def default_home() -> Path:
-    """Folder of the run store: `MIXVIZ_HOME`, else the user's data folder."""
-    configured = os.environ.get("MIXVIZ_HOME")
-    return Path(configured).expanduser() if configured else user_data_path("mixviz")
-
-
-class RunStore:
-    """Runs under one folder; safe to share between threads, each has its own connection."""
-
-    COMMANDS = ("pause", "resume", "stop", "checkpoint", "set")
-
-    def __init__(self, home: Path | None = None):
-        """Open the store, making it on first use."""
-        self.home = home or default_home()
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._local = threading.local()
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.executescript(_SCHEMA)
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self.home / "runs.sqlite", timeout=30, isolation_level=None
-            )
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA synchronous=NORMAL")
-            self._local.connection = connection
-        return connection
-
-    def folder(self, run: str) -> Path:
-        """Folder of one run."""
-        return self.home / "runs" / run
-
-    def checkpoint_folder(self, run: str) -> Path:
-        """Folder of a run's weights, optimiser and state."""
-        return self.folder(run) / "checkpoint"
+class RunStore(Catalogue, Curves, Steering):
+    """Runs under one folder; safe to share between threads and processes."""
 
     # ---- catalogue -------------------------------------------------------------------------
 
@@ -144,8 +61,13 @@ class RunStore:
         )
         return run
 
-    def get(self, run: str) -> Run:
+    def get(self, run: str, *, deleted: bool = False) -> Run:
         """Return one run; an unambiguous beginning of its id is enough.
+
+        Parameters
+        ----------
+        deleted
+            Whether a run that was deleted counts.
 
         Raises
         ------
@@ -153,8 +75,9 @@ class RunStore:
             When there is no such run, or several.
         """
         rows = self._db.execute(
-            "SELECT * FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id != ?1 LIMIT 2",
-            (run,),
+            "SELECT * FROM runs WHERE substr(id, 1, length(?1)) = ?1 AND (deleted = 0 OR ?2)"
+            " ORDER BY id != ?1 LIMIT 2",
+            (run, deleted),
         ).fetchall()
         exact = [row for row in rows if row["id"] == run]
         if len(exact or rows) != 1 or not run:
@@ -163,12 +86,17 @@ class RunStore:
         return read_run((exact or rows)[0])
 
     def runs(self, limit: int = 100) -> list[Run]:
-        """Return the newest runs, newest first."""
-        rows = self._db.execute("SELECT * FROM runs ORDER BY created DESC LIMIT ?", (limit,))
+        """Return the newest runs that are neither archived nor deleted, newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM runs WHERE deleted = 0 AND archived = 0 ORDER BY created DESC LIMIT ?",
+            (limit,),
+        )
         return [read_run(row) for row in rows]
 
     def update(self, run: str, **values: Any) -> None:
         """Set columns of one run; dictionaries are stored as JSON."""
+        if "config" in values:
+            values["variant"] = ""  # what is listed of the configuration is to be found anew
         plain = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in values.items()}
         columns = ", ".join(f"{name} = ?" for name in plain)
         self._db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*plain.values(), run))
@@ -247,17 +175,6 @@ class RunStore:
             "UPDATE runs SET heartbeat = ? WHERE id = ? AND owner = ?", (time.time(), run, owner)
         )
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[sqlite3.Connection]:
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
-
     def watch(self, run: str) -> None:
         """Note that someone looks at the run, so that its trainer shows more."""
         self.update(run, watched=time.time())
@@ -270,119 +187,6 @@ class RunStore:
         for path in self.folder(run).glob("snapshots/*.npz"):
             if int(path.stem) > step:
                 path.unlink(missing_ok=True)
-
-    # ---- curves ----------------------------------------------------------------------------
-
-    def terms(self, run: str, after: int = -1) -> list[tuple[int, float, dict[str, float]]]:
-        """Training terms (step, epoch, terms) after a step, in order."""
-        rows = self._db.execute(
-            "SELECT step, epoch, terms FROM terms WHERE run = ? AND step > ? ORDER BY step",
-            (run, after),
-        )
-        return [(row["step"], row["epoch"], json.loads(row["terms"])) for row in rows]
-
-    # ---- snapshots -------------------------------------------------------------------------
-
-    def write_subsample(self, run: str, subsample: Subsample) -> None:
-        """Store what all snapshots of the run share."""
-        snapshots.write(subsample, self.folder(run) / "subsample.npz")
-
-    def subsample(self, run: str) -> Subsample:
-        """Return what all snapshots of the run share."""
-        return snapshots.read_subsample(self.folder(run) / "subsample.npz")
-
-    def write_snapshot(self, run: str, snapshot: Snapshot) -> None:
-        """Store a snapshot and its line in the catalogue."""
-        snapshots.write(snapshot, self._snapshot_path(run, snapshot.step))
-        with self._exclusive() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO snapshots VALUES (?,?,?,?,?,?)",
-                (
-                    run,
-                    snapshot.step,
-                    snapshot.epoch,
-                    json.dumps(snapshot.metrics),
-                    json.dumps(snapshot.terms),
-                    snapshot.verdict,
-                ),
-            )
-            db.execute("UPDATE runs SET verdict = ? WHERE id = ?", (snapshot.verdict, run))
-
-    def snapshot_steps(self, run: str) -> list[int]:
-        """Steps that have a snapshot, in order."""
-        rows = self._db.execute("SELECT step FROM snapshots WHERE run = ? ORDER BY step", (run,))
-        return [row["step"] for row in rows]
-
-    def snapshot_metrics(
-        self, run: str, after: int = -1
-    ) -> list[tuple[int, float, dict[str, float]]]:
-        """Metrics (step, epoch, metrics) of the snapshots after a step, in order."""
-        rows = self._db.execute(
-            "SELECT step, epoch, metrics FROM snapshots WHERE run = ? AND step > ? ORDER BY step",
-            (run, after),
-        )
-        return [(row["step"], row["epoch"], json.loads(row["metrics"])) for row in rows]
-
-    def snapshot(self, run: str, step: int) -> Snapshot:
-        """Return one snapshot."""
-        return snapshots.read_snapshot(self._snapshot_path(run, step))
-
-    def delete_snapshots(self, run: str, steps: Sequence[int]) -> None:
-        """Remove snapshots, as thinning does."""
-        with self._exclusive() as db:
-            db.executemany(
-                "DELETE FROM snapshots WHERE run = ? AND step = ?", [(run, s) for s in steps]
-            )
-        for step in steps:
-            self._snapshot_path(run, step).unlink(missing_ok=True)
-
-    def _snapshot_path(self, run: str, step: int) -> Path:
-        return self.folder(run) / "snapshots" / f"{step:09d}.npz"
-
-    # ---- steering --------------------------------------------------------------------------
-
-    def send(self, run: str, name: str, field: str = "", value: float | None = None) -> None:
-        """Ask the run's trainer, wherever it is, to do something."""
-        if name not in self.COMMANDS:
-            raise ValueError(f"no command {name!r}")
-        self._db.execute(
-            "INSERT INTO commands (run, name, field, value) VALUES (?,?,?,?)",
-            (run, name, field, value),
-        )
-
-    def open_commands(self, run: str) -> list[Command]:
-        """Commands that the trainer has not carried out yet, oldest first."""
-        rows = self._db.execute(
-            "SELECT id, name, field, value FROM commands WHERE run = ? AND done = 0 ORDER BY id",
-            (run,),
-        )
-        return [Command(**row) for row in rows]
-
-    def finish_command(self, command: Command, run: str, event: Event | None = None) -> None:
-        """Mark a command as carried out, with the change it made, in one transaction."""
-        with self._exclusive() as db:
-            db.execute("UPDATE commands SET done = 1 WHERE id = ?", (command.id,))
-            if event is not None:
-                db.execute(  # what a process that died did later no longer holds
-                    "DELETE FROM events WHERE run = ? AND field = ? AND step > ?",
-                    (run, event.field, event.step),
-                )
-                db.execute(
-                    "INSERT INTO events VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET value = excluded.value",
-                    (run, event.step, event.field, event.value, event.previous),
-                )
-
-    def events(self, run: str, until: float = math.inf) -> list[Event]:
-        """Changes of live fields up to a step, in order of their steps.
-
-        A run that was resumed after a crash has changes that are still to come: beyond its step.
-        """
-        rows = self._db.execute(
-            "SELECT step, field, value, previous FROM events WHERE run = ? AND step <= ?"
-            " ORDER BY step",
-            (run, until),
-        )
-        return [Event(**row) for row in rows]
 
     # ---- bundles ---------------------------------------------------------------------------
 

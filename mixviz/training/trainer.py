@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from mixviz.runs import Command, Event, Run, RunStore, Status
 from mixviz.training import checkpoints
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream, stream_seed, use_threads
+from mixviz.training.epochs import mean_of_steps, shuffled_batches
 from mixviz.training.observe import Diverged, Observer, evaluate
 from mixviz.training.schedule import (
     SLOW_STEPS,
@@ -221,19 +223,13 @@ class Trainer:
         """Shuffled batches of one epoch; the order depends on the seed and the epoch alone."""
         if self.model.full_batch:
             return [torch.arange(len(self.x), device=self.x.device)]
-        generator = stream(self.config.seed, "order", epoch)
-        order = torch.randperm(len(self.x), generator=generator)
-        return (
-            order[: self.steps_per_epoch * self.batch_size].to(self.x.device).split(self.batch_size)
+        return shuffled_batches(
+            len(self.x), self.batch_size, self.config.seed, epoch, self.x.device
         )
 
     def _flush(self) -> None:
         """Make one row of the steps since the last; the only place that waits for the device."""
-        names = self._pending[-1].keys()
-        pending = [terms for terms in self._pending if terms.keys() == names]  # of this stage
-        values = torch.stack([value for terms in pending for value in terms.values()])
-        means = values.view(len(pending), -1).mean(0).tolist()
-        row = dict(zip(names, means, strict=True))
+        row: dict[str, Any] = mean_of_steps(self._pending)
         self._pending.clear()
         self._rows.append((self.step, self.step / self.steps_per_epoch, row))
         broken = [name for name, value in row.items() if not math.isfinite(value)]

@@ -11,12 +11,15 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mixviz.analysis.suggest import stored_suggestion
 from mixviz.data import SOURCES
 from mixviz.errors import MixvizError
 from mixviz.models import MODELS, extra
 from mixviz.training.config import Plan, RunConfig, plan
 from mixviz.training.estimate import seconds_per_epoch
+from mixviz.training.sensible import settings_for
 from mixviz.ui import keys
+from mixviz.ui.services import store
 
 _FIRST = ("components", "epochs", "batch_size", "seed")
 NO_PRESET = "defaults"
@@ -136,12 +139,26 @@ def new_run_form() -> Plan | None:
         _offer_download(dataset)
         return None
     try:
-        default = plan(dataset=dataset, model=model, preset_name=preset if chosen else None)
-        values = _settings(default, prefix=f"{keys.SETTING}{model}.{preset}.")
+        default, prefix = _default(dataset, model, preset if chosen else None)
+        values = _settings(default, prefix)
         return plan(dataset=dataset, model=model, values=values)
     except MixvizError as error:
         st.error(str(error))
         return None
+
+
+def _default(dataset: str, model: str, preset: str | None) -> tuple[Plan, str]:
+    """Return the plan that the form begins with, and the prefix of its widgets' keys.
+
+    On the user's own data no preset has been tried: without one, the settings suit their size.
+    """
+    prefix = f"{keys.SETTING}{model}.{preset or NO_PRESET}."
+    if preset or not SOURCES[dataset].version:
+        return plan(dataset=dataset, model=model, preset_name=preset), prefix
+    suggestion = stored_suggestion(store(), dataset)
+    components = suggestion.components if suggestion else SOURCES[dataset].classes or 10
+    values = settings_for(SOURCES[dataset], model, components)
+    return plan(dataset=dataset, model=model, values=values), f"{prefix}{dataset}.{components}."
 
 
 def _settings(default: Plan, prefix: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-// Draws a Plotly figure into the component's element, updating it in place.
+// Draws a Plotly figure into the component's element, updating it in place. A figure that can be picked
+// from also says what is pointed at, clicked on and drawn around.
 const plots = new WeakMap()
 let library = null
 
@@ -33,6 +34,7 @@ function themed(layout, element) {
   for (const name of Object.keys(layout)) {
     if (/^[xy]axis\d*$/.test(name)) result[name] = axis(layout[name])
   }
+  if (layout.scene) return result
   result.xaxis ??= axis({})
   result.yaxis ??= axis({})
   return result
@@ -65,9 +67,199 @@ function watchZoom(plot) {
         plot.zoom[name] = [...range]
       }
     }
+    if (plot.pick) tellView(plot)
   })
-  plot.div.on("plotly_doubleclick", () => { plot.zoom = {}; draw(plot) })
+  plot.div.on("plotly_doubleclick", () => {
+    plot.zoom = {}
+    draw(plot)
+  })
 }
+
+// ---- picking --------------------------------------------------------------------------------------
+
+const REACH = 12 // pixels around the pointer in which a point is found
+const LOOKED_AT = 4000 // points, at most, for one move of the pointer
+const CORNERS = 80 // of an outline that is told
+
+// The points by cells of a grid, so that the nearest is found at once wherever they pile up.
+function gridOf(plot) {
+  const traces = plot.div._fullData.filter((trace) =>
+    trace.visible === true && trace.customdata?.length && trace.type === "scattergl")
+  const count = traces.reduce((sum, trace) => sum + trace.customdata.length, 0)
+  const x = new Float32Array(count), y = new Float32Array(count), rows = new Int32Array(count)
+  let at = 0
+  for (const trace of traces) {
+    x.set(trace.x, at); y.set(trace.y, at); rows.set(trace.customdata, at)
+    at += trace.customdata.length
+  }
+  const ends = (values) => values.reduce(([a, b], v) => [v < a ? v : a, v > b ? v : b], [Infinity, -Infinity])
+  const [left, right] = ends(x), [bottom, top] = ends(y)
+  const side = Math.max(1, Math.min(512, Math.round(Math.sqrt(count / 3))))
+  const cell = (value, low, high) =>
+    Math.max(0, Math.min(side - 1, Math.floor(((value - low) / (high - low || 1)) * side)))
+  const home = new Int32Array(count), starts = new Int32Array(side * side + 1)
+  for (let i = 0; i < count; i++) {
+    home[i] = cell(y[i], bottom, top) * side + cell(x[i], left, right)
+    starts[home[i] + 1]++
+  }
+  for (let c = 0; c < side * side; c++) starts[c + 1] += starts[c]
+  const order = new Int32Array(count), next = starts.slice(0, -1)
+  for (let i = 0; i < count; i++) order[next[home[i]]++] = i
+  return { x, y, rows, order, starts, side, column: (v) => cell(v, left, right), line: (v) => cell(v, bottom, top) }
+}
+
+// The point nearest to the pointer: its row, or null.
+function pointed(plot, event) {
+  const { xaxis, yaxis } = plot.div._fullLayout
+  const box = plot.div.getBoundingClientRect()
+  const px = event.clientX - box.left - xaxis._offset, py = event.clientY - box.top - yaxis._offset
+  if (px < 0 || py < 0 || px > xaxis._length || py > yaxis._length) return null
+  const grid = (plot.grid ??= gridOf(plot))
+  const columns = [grid.column(xaxis.p2d(px - REACH)), grid.column(xaxis.p2d(px + REACH))]
+  const lines = [grid.line(yaxis.p2d(py + REACH)), grid.line(yaxis.p2d(py - REACH))]
+  let found = null, nearest = REACH * REACH, looked = 0
+  for (let line = lines[0]; line <= lines[1]; line++) {
+    for (let column = columns[0]; column <= columns[1]; column++) {
+      const c = line * grid.side + column
+      for (let n = grid.starts[c]; n < grid.starts[c + 1]; n++) {
+        if (++looked > LOOKED_AT) return found
+        const i = grid.order[n]
+        const distance = (xaxis.d2p(grid.x[i]) - px) ** 2 + (yaxis.d2p(grid.y[i]) - py) ** 2
+        if (distance < nearest) { nearest = distance; found = grid.rows[i] }
+      }
+    }
+  }
+  return found
+}
+
+function point(plot, row, event) {
+  if (row === plot.row && row === null) return
+  plot.row = row
+  plot.div.dataset.row = row ?? ""
+  document.dispatchEvent(new CustomEvent("mixviz-point", {
+    detail: { row, x: event?.clientX ?? 0, y: event?.clientY ?? 0 },
+  }))
+}
+
+// Views come with every redrawing; the same one is told once.
+function tell(plot, name, value) {
+  const text = JSON.stringify(value)
+  if (name === "view" && plot.told === text) return
+  if (name === "view") plot.told = text
+  plot.setTriggerValue(name, { value })
+}
+
+const short = (value) => Number(value.toPrecision(6))
+
+// What was drawn around, as corners in the units of the axes.
+function corners(shape) {
+  if (shape.type === "rect") {
+    const { x0, x1, y0, y1 } = shape
+    return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
+  }
+  const all = shape.path.replace(/[MZ]/g, "").split("L").map((pair) => pair.split(",").map(Number))
+  const stride = Math.max(1, Math.ceil(all.length / CORNERS))
+  return all.filter((_, i) => i % stride === 0)
+}
+
+function inside(outline, x, y) {
+  let found = false
+  for (let i = 0, j = outline.length - 1; i < outline.length; j = i++) {
+    const [a, b] = outline[i], [c, d] = outline[j]
+    if ((b > y) !== (d > y) && x < ((c - a) * (y - b)) / (d - b) + a) found = !found
+  }
+  return found
+}
+
+// Grey what lies outside, at once; Plotly's own lasso looks at all points at every move of the pointer.
+function grey(plot, outline, shapes) {
+  const traces = [], chosen = []
+  plot.div._fullData.forEach((trace, number) => {
+    if (!trace.customdata?.length || trace.type !== "scattergl") return
+    traces.push(number)
+    if (!outline) { chosen.push(null); return }
+    const rows = []
+    for (let i = 0; i < trace.x.length; i++) if (inside(outline, trace.x[i], trace.y[i])) rows.push(i)
+    chosen.push(rows)
+  })
+  return traces.length
+    ? window.Plotly.update(plot.div, { selectedpoints: chosen }, { shapes }, traces)
+    : window.Plotly.relayout(plot.div, { shapes })
+}
+
+async function takeOutline(plot) {
+  const last = (plot.div.layout.shapes ?? []).at(-1)
+  const outline = last ? corners(last).map((corner) => corner.map(short)) : null
+  plot.drawing = true // what follows is not done by the user
+  try {
+    if (outline === null || outline.length > 2) tell(plot, "outline", outline)
+    if (plot.pick.greys) await grey(plot, outline, last ? [last] : [])
+    else await window.Plotly.relayout(plot.div, { shapes: last ? [last] : [] })
+  } finally {
+    plot.drawing = false
+    if (plot.wanted) draw(plot)
+  }
+}
+
+function tellView(plot) {
+  if (!plot.pick.view) return
+  clearTimeout(plot.viewTimer)
+  plot.viewTimer = setTimeout(() => {
+    const { xaxis, yaxis } = plot.div._fullLayout
+    const size = [Math.round(xaxis._length), Math.round(yaxis._length)]
+    tell(plot, "view", [...xaxis.range, ...yaxis.range].map(short).concat(size))
+  }, 150)
+}
+
+function watchPicking(plot) {
+  const { div } = plot
+  div.on("plotly_relayout", (change) => {
+    if (!plot.drawing && Object.keys(change).some((name) => name.startsWith("shapes"))) takeOutline(plot)
+  })
+  if (plot.figure.layout.scene) {
+    div.on("plotly_hover", ({ points, event }) => point(plot, points[0]?.customdata ?? null, event))
+    div.on("plotly_unhover", () => point(plot, null))
+    div.on("plotly_click", ({ points }) => { if (points[0]?.customdata >= 0) tell(plot, "row", points[0].customdata) })
+    return
+  }
+  let pressed = null, travelled = 0
+  div.addEventListener("pointermove", (event) => {
+    if (event.buttons) { point(plot, null); return }
+    if (!plot.pick.points || plot.looking) return
+    plot.looking = requestAnimationFrame(() => {
+      plot.looking = null
+      if (!plot.gone && plot.div._fullLayout?.xaxis) point(plot, pointed(plot, event), event)
+    })
+  })
+  div.addEventListener("pointerleave", () => point(plot, null))
+  div.addEventListener("pointerdown", (event) => { pressed = event; travelled = 0 }, true)
+  // Plotly lays a cover over the page while the button is down, so that no click reaches the plot.
+  const dragged = (event) => {
+    if (pressed) travelled = Math.max(travelled, Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY))
+  }
+  const released = (event) => {
+    if (!pressed || plot.gone) return
+    pressed = null
+    if (travelled > 4) return
+    const { xaxis, yaxis } = div._fullLayout
+    const box = div.getBoundingClientRect()
+    const px = event.clientX - box.left - xaxis._offset, py = event.clientY - box.top - yaxis._offset
+    if (px < 0 || py < 0 || px > xaxis._length || py > yaxis._length) return
+    if (!plot.pick.points) { tell(plot, "place", [xaxis.p2d(px), yaxis.p2d(py)].map(short)); return }
+    const row = pointed(plot, event)
+    if (row !== null) tell(plot, "row", row)
+  }
+  document.addEventListener("pointermove", dragged, true)
+  document.addEventListener("pointerup", released, true)
+  plot.forget = () => {
+    document.removeEventListener("pointermove", dragged, true)
+    document.removeEventListener("pointerup", released, true)
+  }
+}
+
+// ---- drawing --------------------------------------------------------------------------------------
+
+const KEPT_OUT = ["select2d", "lasso2d", "autoScale2d"]
 
 async function draw(plot) {
   plot.wanted = true
@@ -80,13 +272,16 @@ async function draw(plot) {
       const { layout } = plot.figure
       const data = plot.figure.data.map(selectable)
       const config = { displaylogo: false, responsive: true, doubleClick: false,
-        plotGlPixelRatio: window.devicePixelRatio,
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }
+        plotGlPixelRatio: window.devicePixelRatio, scrollZoom: Boolean(plot.pick),
+        modeBarButtonsToRemove: plot.pick ? [...KEPT_OUT, "toImage"] : KEPT_OUT,
+        modeBarButtonsToAdd: plot.pick && !layout.scene ? ["drawclosedpath", "drawrect"] : [] }
       const laidOut = keepZoom(plot, themed({ ...layout, height: plot.height }, plot.div))
       await Plotly.react(plot.div, data, laidOut, config)
+      plot.grid = null
       if (!plot.watched) {
         plot.watched = true
         watchZoom(plot)
+        if (plot.pick) watchPicking(plot)
         plot.resizer = new ResizeObserver(() => {
           if (!plot.gone && plot.div.offsetParent) Plotly.Plots.resize(plot.div)
         })
@@ -103,7 +298,18 @@ async function draw(plot) {
   }
 }
 
-export default function ({ data, parentElement }) {
+// A large figure that stays the same is not drawn again when the page is put together anew.
+function isDrawn(plot, data) {
+  if (data.version === undefined) return false
+  const style = getComputedStyle(plot.div)
+  const look = [data.version, data.height, style.getPropertyValue("--st-text-color"),
+    style.getPropertyValue("--st-font")].join()
+  const drawn = look === plot.look
+  plot.look = look
+  return drawn
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
   let plot = plots.get(parentElement)
   if (!plot) {
     const div = document.createElement("div")
@@ -115,12 +321,15 @@ export default function ({ data, parentElement }) {
   }
   plot.figure = data.figure
   plot.height = data.height
+  plot.pick = data.pick
+  plot.setTriggerValue = setTriggerValue
   plot.div.style.height = `${data.height}px`
   plot.div.setAttribute("aria-label", data.label)
-  draw(plot)
+  if (!isDrawn(plot, data)) draw(plot)
   return () => {
     plot.gone = true
     plot.resizer?.disconnect()
+    plot.forget?.()
     window.Plotly?.purge(plot.div)
     plot.div.remove()
     plots.delete(parentElement)

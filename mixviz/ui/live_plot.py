@@ -1,5 +1,6 @@
 """One Plotly figure that changes in place: zoom and WebGL context survive every update."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,53 @@ def live_plot(figure: dict[str, Any], *, key: str, height: int, label: str) -> N
         Description for screen readers.
     """
     _component(data={"figure": figure, "height": height, "label": label}, key=key, height=height)
+
+
+def pickable_plot(
+    figure: dict[str, Any],
+    *,
+    key: str,
+    height: int,
+    label: str,
+    version: str,
+    points: bool,
+    greys: bool,
+    on_pick: Callable[[str, Any], None],
+) -> None:
+    """Draw a figure whose points can be pointed at, clicked on and drawn around.
+
+    What is pointed at is told to the page itself, by an event `mixviz-point` with the row.
+
+    Parameters
+    ----------
+    version
+        A figure of the same version is not drawn again.
+    points
+        Whether the points are in the figure, as traces with their rows as `customdata`; otherwise it
+        holds a picture of them, and places and views are told.
+    greys
+        Whether what is drawn around is all that selects, so that the rest is greyed there and then.
+    on_pick
+        Called with what was done and its value: `outline`, corners [x, y] of what was drawn around
+        or None; `row` of the point that was clicked on; `place` [x, y] of a click where points are
+        not in the figure; `view` [left, right, bottom, top, width, height], the last two in pixels.
+    """
+
+    def picked(name: str) -> Any:
+        return lambda: on_pick(name, st.session_state[key][name]["value"])
+
+    told: dict[str, Any] = {
+        f"on_{name}_change": picked(name) for name in ("outline", "row", "place", "view")
+    }
+    _component(
+        data={
+            "figure": figure,
+            "height": height,
+            "label": label,
+            "version": version,
+            "pick": {"points": points, "view": not points, "greys": greys},
+        },
+        key=key,
+        height=height,
+        **told,
+    )

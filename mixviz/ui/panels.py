@@ -1,5 +1,6 @@
 """The panels of a run at one step, the same on Train and on Replay."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from mixviz.figures.grids import reconstruction_grid, sample_strip
 from mixviz.figures.latent import COLOURINGS, extent_of, latent_figure
 from mixviz.figures.mixture import density_figure, overlap_figure, usage_figure
 from mixviz.runs import Event, Run, Snapshot, Subsample
+from mixviz.runs.names import component_names
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
 from mixviz.ui.runs import literal
@@ -133,10 +135,19 @@ def latent(
 ) -> None:
     """Latent scatter with the mixture's two-sigma contours."""
     figure = latent_figure(
-        snapshot, subsample, colour_by=colour_by, uirevision=f"{run.id}.{colour_by}", extent=extent
+        snapshot,
+        subsample,
+        colour_by=colour_by,
+        uirevision=f"{run.id}.{colour_by}",
+        extent=extent,
+        names=_names(run, snapshot),
     )
     figure["layout"]["meta"] = {"step": snapshot.step}
     live_plot(figure, key=f"{key}.latent", height=height, label=f"Latent space: {snapshot.verdict}")
+
+
+def _names(run: Run, snapshot: Snapshot) -> list[str]:
+    return component_names(store(), run.id, len(snapshot.usage))
 
 
 def z_prior(run: Run, snapshot: Snapshot, rows: Rows, events: Sequence[Event], key: str) -> None:
@@ -208,7 +219,7 @@ def usage(run: Run, snapshot: Snapshot, key: str) -> None:
     """Share of the points in each component."""
     st.markdown("**Usage**", help="Share of the points that each component takes.")
     live_plot(
-        usage_figure(snapshot, run.id),
+        usage_figure(snapshot, run.id, _names(run, snapshot)),
         key=f"{key}.usage",
         height=_SHORT,
         label="Usage of components",
@@ -222,7 +233,7 @@ def overlap(run: Run, snapshot: Snapshot, key: str) -> None:
         help="Bhattacharyya coefficient of each pair: 1 where two components coincide.",
     )
     live_plot(
-        overlap_figure(snapshot, run.id),
+        overlap_figure(snapshot, run.id, _names(run, snapshot)),
         key=f"{key}.overlap",
         height=_SHORT,
         label="Overlap of components",
@@ -243,6 +254,16 @@ def data_space(run: Run, snapshot: Snapshot, subsample: Subsample, key: str) -> 
         )
     elif snapshot.samples.ndim > 3:
         st.markdown("**Samples of each component**", help="Drawn at w = 0; numbers are components.")
-        st.image(sample_strip(snapshot))
+        _picture(sample_strip(snapshot), f"Samples of each component at step {snapshot.step:,}")
         st.markdown("**Reconstructions**", help="Inputs above, what the model makes of them below.")
-        st.image(reconstruction_grid(snapshot, subsample, columns=12))
+        grid = reconstruction_grid(snapshot, subsample, columns=12)
+        _picture(grid, f"Observations and their reconstructions at step {snapshot.step:,}")
+
+
+def _picture(png: bytes, label: str) -> None:
+    """Draw a picture that the page itself carries.
+
+    While a run is live, a file on the server is removed before a slow browser has asked for it.
+    """
+    content = base64.b64encode(png).decode()
+    st.html(f'<img src="data:image/png;base64,{content}" alt="{label}" style="max-width: 100%">')

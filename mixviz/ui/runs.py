@@ -67,6 +67,8 @@ def known_runs(*also: str | None) -> dict[str, Run]:
 
 def pick_run() -> None:
     """Draw the run picker in the sidebar; the choice is part of the link."""
+    if started := st.session_state.pop(keys.STARTED, None):
+        st.session_state[keys.RUN] = started
     linked(keys.RUN, st.query_params.get(keys.RUN))
     listed = known_runs(st.session_state.get(keys.RUN))
     if st.session_state.get(keys.RUN) not in listed:
@@ -83,7 +85,7 @@ def pick_run() -> None:
     show_in_link(keys.RUN, st.session_state[keys.RUN])
 
 
-def linked(key: str, asked: str | int | list[str] | None) -> None:
+def linked(key: str, asked: str | int | list[str] | list[int] | None) -> None:
     """Take a widget's first value from the link.
 
     Widgets that are bound to the link by Streamlit put their formatted options there; a link should

@@ -5,98 +5,22 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import streamlit as st
 from pydantic import BaseModel, Field
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest, app_test
+from streamlit.testing.v1 import AppTest
 
 from mixviz.models import MODELS
 from mixviz.models.gmvae_v2 import GMVAEv2Config
-from mixviz.runs import Event, RunStore, Status
+from mixviz.runs import Event, Status
 from mixviz.training.config import RunConfig, plan
-from mixviz.training.trainer import Trainer, create_run
-from mixviz.ui import services
+from mixviz.training.trainer import create_run
 from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
 from mixviz.ui.panels import floor_history, units_of
 from mixviz.ui.runs import literal
+from tests.app.driver import OUTSIDE, ROOT, SHORT, buttons, show, texts, trained, written
 
-ROOT = Path(__file__).parents[2]
 PAGES = ("home", "train", "replay")
-SHORT = {
-    "epochs": 2,
-    "batch_size": 1000,
-    "components": 4,
-    "snapshot_points": 200,
-    "threads": 1,
-}
-
-
-class NoWorker:
-    """Stands in for the process that trains: these tests train nothing through the pages."""
-
-    def train(self, run):
-        raise AssertionError("a page trained a run")
-
-
-class Pages(PagesManager):
-    """Stands in for what AppTest uses, which forgets with every run that `app.py` has the pages."""
-
-    def __init__(self, *arguments, **keywords):
-        super().__init__(*arguments, **keywords)
-        PagesManager.uses_pages_directory = False
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """An empty store that the pages use."""
-    monkeypatch.setattr(app_test, "PagesManager", Pages)
-    opened = RunStore(tmp_path / "home")
-    monkeypatch.setenv("MIXVIZ_HOME", str(opened.home))
-    monkeypatch.setattr(services, "import_shipped", lambda *_: None)
-    monkeypatch.setattr(services, "Worker", lambda home: NoWorker())
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    yield opened
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-
-def trained(store, model="gmvae-v2", name="Shown"):
-    run = create_run(store, plan(dataset="arcs", model=model, values=SHORT), name)
-    assert Trainer(store, run).train() is Status.FINISHED
-    return run
-
-
-def show(page, run=None):
-    """Run the app, as a link to one of its pages does."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.run()
-    if run is not None:
-        app.query_params["run"] = run
-        app.session_state["run"] = run
-    if page != "home":
-        app.switch_page(f"pages/{page}.py")
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def texts(app):
-    """Everything that a page says, as it is read: without the backslashes of Markdown."""
-    return re.sub(r"\\(?=[!-/:-@\[-`{-~])", "", written(app))
-
-
-def written(app):
-    """Everything that a page says, as Streamlit gets it."""
-    kinds = (app.markdown, app.caption, app.info, app.error, app.subheader, app.title)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
-def buttons(app):
-    return {element.label for element in app.button}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -159,9 +83,6 @@ def test_queued_run_without_pictures(store, page):
     run = create_run(store, plan(values=SHORT), "Waiting")
     app = show(page, run)
     assert "Waiting" in texts(app)
-
-
-OUTSIDE = "![x](http://host/p.png) *a* _b_ $c$ `d` :blue[e]\n\n# <b>"
 
 
 @pytest.mark.parametrize("page", PAGES)

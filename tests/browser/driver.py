@@ -135,7 +135,13 @@ class Problems:
         probe = "/_stcore/" in where and "404" in message.text
         lost = self.server_may_die and any(
             words in message.text
-            for words in ("ERR_CONNECTION", "WebSocket", "disconnected from server")
+            for words in (
+                "ERR_CONNECTION",
+                "WebSocket",
+                "disconnected from server",
+                "server endpoint",
+                "server is not responding",
+            )
         )
         if not probe and not lost:
             self.found.append(f"console: {message.text} ({where})")

@@ -63,7 +63,7 @@ def test_missing_data_set_shows_the_reason_and_the_command(tmp_path, open_page):
 
 def images(page):
     """Widths of the pictures that the page shows."""
-    return page.locator("[data-testid=stImage] img").evaluate_all(
+    return page.locator("[data-testid=stHtml] img").evaluate_all(
         "all => all.filter(i => i.complete).map(i => i.naturalWidth)"
     )
 

@@ -27,21 +27,28 @@ def test_all_of_a_set_without_splits_is_the_set():
 
 
 @pytest.mark.parametrize("count", [10, 100, 103])
-def test_labelled_subset_is_even_and_depends_on_the_seed(count):
+def test_labelled_subset_has_every_class_and_depends_on_the_seed(count):
     digits = load("digits")
     subset = labelled_subset(digits, count, seed=1)
     assert len(subset) == len(subset.labels) == count
-    shares = np.bincount(subset.labels, minlength=10)
-    assert shares.max() - shares.min() <= 1
+    assert np.bincount(subset.labels, minlength=10).min() >= 1
     rows = {tuple(x.ravel()): label for x, label in zip(digits.x, digits.labels, strict=True)}
     assert all(rows[tuple(x.ravel())] == y for x, y in zip(subset.x, subset.labels, strict=True))
     np.testing.assert_array_equal(subset.x, labelled_subset(digits, count, seed=1).x)
     assert not np.array_equal(subset.x, labelled_subset(digits, count, seed=2).x)
 
 
-@pytest.mark.parametrize("count", [2, 7])
+def test_labelled_subset_follows_the_frequencies_of_the_classes():
+    data = made([0] * 900 + [1] * 100)
+    shares = [labelled_subset(data, 100, seed).labels.mean() for seed in range(200)]
+    error = np.sqrt(0.1 * 0.9 / 100 * (1 - 100 / 1000) / 200)  # drawn without replacement
+    assert np.mean(shares) == pytest.approx(0.1, abs=4 * error)
+    assert np.std(shares) > 0.01
+
+
+@pytest.mark.parametrize("count", [2, 8])
 def test_a_subset_that_cannot_be_had_is_refused(count):
-    with pytest.raises(MixvizError, match="at least 3 and at most 6"):
+    with pytest.raises(MixvizError, match="at least 3, one of each class, and at most 7"):
         labelled_subset(made([0, 0, 1, 1, 2, 2, 2]), count, seed=0)
 
 

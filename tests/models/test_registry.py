@@ -139,6 +139,20 @@ def test_state_carries_the_whole_model(make, seeded, x, name):
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+LIKELIHOODS = [name for name in MODELS if "likelihood" in model_class(name).Config.model_fields]
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_bernoulli_likelihoods_refuse_values_outside_the_unit_interval(make, seeded, name, value):
+    model = make(name, likelihood="bernoulli", components=2)
+    inside = torch.rand((50, 2), generator=seeded(0))
+    model.prepare(inside, seeded(0))
+    inside[-1, -1] = value
+    with pytest.raises(MixvizError, match="likelihood=gaussian"):
+        model.prepare(inside, seeded(0))
+
+
 def test_unknown_names_are_answered_with_the_choices():
     with pytest.raises(MixvizError, match="gmvae-v3") as caught:
         model_class("gmvae-v3")

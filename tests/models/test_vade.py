@@ -8,8 +8,6 @@ import torch
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 from torch.testing import assert_close
 
-from mixviz.errors import MixvizError
-
 
 @pytest.fixture
 def x(seeded):
@@ -229,12 +227,6 @@ def test_samples_come_from_their_component(vade, seeded):
     z = model.float().draw_latents(c, seeded(1))
     assert_close(z.mean(0), model.means[1], atol=0.05, rtol=0)
     assert_close(z.var(0), model.log_variances[1].exp(), rtol=0.05, atol=0)
-
-
-def test_bernoulli_refuses_values_outside_the_unit_interval(make, seeded):
-    model = make("vade", likelihood="bernoulli", components=2)
-    with pytest.raises(MixvizError, match="likelihood=gaussian"):
-        model.objective(torch.tensor([[0.5, 1.5]]), seeded(0))
 
 
 def test_latents_that_are_not_finite_leave_the_mixture_alone(make, seeded, arcs):

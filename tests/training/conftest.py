@@ -25,13 +25,16 @@ SHORT = {
 }
 
 
+NARROW = {"mpcc": {"width": 4}, "aim": {"width": 4}}  # as wide as by default they take seconds
+
+
 class Killed(BaseException):
     """What ends a trainer as a kill does: nothing catches it, nothing is written after it."""
 
 
 def short_plan(model="gmvae-v2", dataset="arcs", **values):
     """Return a plan of 30 steps (gradient models on arcs), one thread, no timed checkpoints."""
-    return plan(model=model, dataset=dataset, values=SHORT | values)
+    return plan(model=model, dataset=dataset, values=SHORT | NARROW.get(model, {}) | values)
 
 
 def begin(store, model="gmvae-v2", dataset="arcs", **values):

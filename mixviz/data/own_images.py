@@ -1,0 +1,366 @@
+"""The user's pictures: a ZIP archive or a folder of them, or an array; nothing is ever unpacked to disk."""
+
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mixviz.data.own_limits import LIMITS, MEGABYTE
+from mixviz.errors import MixvizError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+Fit = Literal["crop", "pad", "stretch"]
+FITS: dict[Fit, str] = {
+    "crop": "cut to a square from the middle",
+    "pad": "shown whole, with black borders",
+    "stretch": "stretched to a square",
+}
+RATIO_FROM = 64 * MEGABYTE  # unpacked; below, no ratio does harm
+_PEEKED = 40  # pictures looked at to choose size and colour
+
+
+class Damaged(Exception):
+    """One picture cannot be read."""
+
+
+class Pictures(ABC):
+    """Pictures of any sizes, and the classes that their folders name.
+
+    Attributes
+    ----------
+    file
+        Name of the archive or folder.
+    names
+        One for each picture.
+    classes, codes
+        Names of the folders, and of each picture its folder's number (N,); or no classes and None.
+    notes
+        What is there beside the pictures.
+    """
+
+    file: str
+    names: list[str]
+    classes: tuple[str, ...] = ()
+    codes: np.ndarray | None = None
+    notes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def contents(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """Yield files one by one; raise `MixvizError` where one is too large."""
+
+    def squares(
+        self, indices: Sequence[int], side: int, colour: bool, fit: Fit
+    ) -> Iterator[np.ndarray | Damaged]:
+        """Yield pictures as uint8 (C, side, side), or why one cannot be read."""
+        for index, content in zip(indices, self.contents(indices), strict=True):
+            try:
+                yield square(content, self.names[index], side, colour, fit)
+            except Damaged as error:
+                yield error
+
+    def suggested(self) -> tuple[int, bool]:
+        """Return a side in pixels that fits, and whether the pictures are in colour."""
+        indices = np.unique(np.linspace(0, len(self) - 1, _PEEKED).astype(int)).tolist()
+        sizes, coloured = set(), False
+        for content in self.contents(indices):
+            try:
+                image = _opened(content, "")
+            except Damaged:
+                continue
+            sizes.add(image.size)
+            if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
+                image.thumbnail((64, 64))
+                rgb = np.asarray(image.convert("RGB"), np.int16)
+                coloured |= bool((rgb.max(-1) - rgb.min(-1)).mean() > 2)
+        if not sizes:
+            raise MixvizError(f"None of the first pictures in {self.file} can be read.")
+        width, height = next(iter(sizes))
+        same = len(sizes) == 1 and width == height and 8 <= width <= 32
+        return (width if same else 32), coloured
+
+    def label_by_folder(self) -> None:
+        """Take the folders' names as classes, where there are several with several pictures."""
+        folders = [PurePosixPath(name).parent.name for name in self.names]
+        found = sorted(set(folders))
+        if 2 <= len(found) <= min(LIMITS.classes, len(folders) // 2):
+            number = {name: i for i, name in enumerate(found)}
+            self.classes = tuple(name or "(no folder)" for name in found)
+            self.codes = np.array([number[name] for name in folders], np.int64)
+
+
+def _opened(content: bytes, name: str) -> "Image.Image":
+    """Open a picture without decoding it; refuse gigapixels by what its header says."""
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        if image.width * image.height > LIMITS.pixels:
+            raise Image.DecompressionBombError
+        return image
+    except Image.DecompressionBombError as error:
+        raise MixvizError(
+            f"{name or 'A picture'} has more than {LIMITS.pixels // 10**6} megapixels; reduce it first."
+        ) from error
+    except _BROKEN as error:
+        raise Damaged(" ".join(str(error).split())[:100]) from error
+
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error, zlib.error)
+
+
+def square(content: bytes, name: str, side: int, colour: bool, fit: Fit) -> np.ndarray:
+    """Decode a picture, turn it as its camera says, and resize it: uint8 (C, side, side).
+
+    Raises
+    ------
+    Damaged
+        When it cannot be read.
+    MixvizError
+        When it has too many pixels.
+    """
+    from PIL import ImageOps
+
+    image = _opened(content, name)
+    try:
+        image.draft("RGB", (2 * side, 2 * side))  # JPEG decodes to a fraction of the size at once
+        image = ImageOps.exif_transpose(_eight_bits(image)).convert("RGB" if colour else "L")
+        fitted = _fitted(image, side, fit)
+    except (*_BROKEN, MemoryError) as error:
+        raise Damaged(" ".join(str(error).split())[:100] or type(error).__name__) from error
+    pixels = np.asarray(fitted, np.uint8)
+    return pixels.transpose(2, 0, 1) if colour else pixels[None]
+
+
+def _eight_bits(image: "Image.Image") -> "Image.Image":
+    """Reduce 16 bits to 8, and lay transparent pictures on white."""
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        return Image.fromarray((values.clip(0, top) * (255 / top)).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        ground = Image.new("RGBA", image.size, "white")
+        ground.alpha_composite(image.convert("RGBA"))
+        return ground
+    return image
+
+
+def _fitted(image: "Image.Image", side: int, fit: Fit) -> "Image.Image":
+    from PIL import Image, ImageOps
+
+    if image.size == (side, side):
+        return image
+    if fit == "crop":
+        return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
+    if fit == "pad":
+        return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS)
+    return image.resize((side, side), Image.Resampling.LANCZOS)
+
+
+class ZippedPictures(Pictures):
+    """Pictures in a ZIP archive, read one at a time."""
+
+    def __init__(self, path: Path, file: str):
+        """Read the archive's list of members, and refuse it for what is wrong with any of them."""
+        self.file, self._path = file, path
+        with open_zip(path, file) as archive:
+            members = [m.filename for m in members_of(archive, file) if not _is_clutter(m.filename)]
+        self.names, self.notes = _pictures_among(members, file)
+        self.label_by_folder()
+
+    def contents(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """Yield files of the archive."""
+        with open_zip(self._path, self.file) as archive:
+            for index in indices:
+                yield read_member(archive, self.names[index], self.file, LIMITS.picture)
+
+
+class FolderPictures(Pictures):
+    """Pictures in a folder and its folders; links are not followed."""
+
+    def __init__(self, path: Path, file: str):
+        """List the files."""
+        self.file, self._path = file, path
+        found: list[str] = []
+        for folder, folders, files in os.walk(path):
+            folders.sort()
+            place = Path(folder)
+            found += [
+                (place / name).relative_to(path).as_posix()
+                for name in sorted(files)
+                if stat.S_ISREG((place / name).lstat().st_mode)
+            ]
+            if len(found) > LIMITS.members:
+                raise MixvizError(f"{file} has more than {LIMITS.members:,} files.")
+        self.names, self.notes = _pictures_among([n for n in found if not _is_clutter(n)], file)
+        self.label_by_folder()
+
+    def contents(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """Yield files of the folder."""
+        for index in indices:
+            path = self._path / self.names[index]
+            try:
+                if path.stat().st_size > LIMITS.picture:
+                    raise _too_large(self.names[index])
+                yield path.read_bytes()
+            except OSError:
+                yield b""  # gone, or not to be read: dropped like a damaged one
+
+
+def _pictures_among(names: Sequence[str], file: str) -> tuple[list[str], list[str]]:
+    """Return the names of pictures, and what is said of the other files."""
+    pictures = [name for name in names if name.lower().endswith(SUFFIXES)]
+    others = len(names) - len(pictures)
+    if not pictures:
+        raise MixvizError(f"{file} holds no pictures; {', '.join(FORMATS)} are read.")
+    if len(pictures) > LIMITS.pictures:
+        raise MixvizError(
+            f"{file} holds {len(pictures):,} pictures; at most {LIMITS.pictures:,} can be read."
+        )
+    if len(pictures) < LIMITS.fewest:
+        raise MixvizError(
+            f"{file} holds {len(pictures)} picture{'s' * (len(pictures) != 1)}; at least "
+            f"{LIMITS.fewest} are needed."
+        )
+    return pictures, [f"files that are not pictures: {others:,}"] if others else []
+
+
+def _is_clutter(name: str) -> bool:
+    """Whether a file is one that systems leave behind."""
+    parts = PurePosixPath(name).parts
+    return name.endswith("/") or "__MACOSX" in parts or parts[-1].startswith((".", "Thumbs.db"))
+
+
+def open_zip(path: Path, file: str) -> zipfile.ZipFile:
+    """Open an archive; raise `MixvizError` if it is damaged."""
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise MixvizError(f"{file} is not a whole ZIP archive; it may be cut short.") from error
+
+
+def members_of(archive: zipfile.ZipFile, file: str) -> list[zipfile.ZipInfo]:
+    """Return an archive's members, checked: their count, names, sizes and kinds.
+
+    Raises
+    ------
+    MixvizError
+        When there are too many, one is encrypted, a link, or named outside the archive, or all
+        together would unpack to too much.
+    """
+    members = archive.infolist()
+    if len(members) > LIMITS.members:
+        raise MixvizError(
+            f"{file} has {len(members):,} entries; at most {LIMITS.members:,} are read."
+        )
+    for member in members:
+        name = member.orig_filename.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]:
+            raise MixvizError(
+                f"{file} has an entry whose path leaves the archive; it was not read."
+            )
+        if member.flag_bits & 1:
+            raise MixvizError(f"{file} is encrypted; save it without a password.")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise MixvizError(f"{file} holds links; save it with the files themselves.")
+    unpacked = sum(member.file_size for member in members)
+    packed = sum(member.compress_size for member in members)
+    if unpacked > LIMITS.unpacked or (
+        unpacked > RATIO_FROM and unpacked > LIMITS.ratio * max(packed, 1)
+    ):
+        raise MixvizError(
+            f"{file} would unpack to {unpacked / 1e9:,.1f} GB from {packed / 1e6:,.1f} MB; "
+            "that is too much to be read."
+        )
+    return members
+
+
+def read_member(archive: zipfile.ZipFile, name: str, file: str, most: int) -> bytes:
+    """Read one member, at most `most` bytes; a damaged one gives what no picture is, nothing."""
+    try:
+        with archive.open(name) as stream:
+            content = stream.read(most + 1)
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError):
+        return b""
+    if len(content) > most:
+        raise _too_large(name)
+    return content
+
+
+def _too_large(name: str) -> MixvizError:
+    return MixvizError(f"{name} is larger than {LIMITS.picture // MEGABYTE} MB; reduce it first.")
+
+
+class ArrayPictures:
+    """Images of one size in an array, with any values.
+
+    Attributes
+    ----------
+    file, names
+        Of the file; the images are called by their numbers.
+    frames : (N, H, W), (N, H, W, C) or (N, C, H, W)
+    beside
+        Arrays (N,) that came in the same file, by name.
+    """
+
+    def __init__(self, file: str, frames: np.ndarray, beside: dict[str, np.ndarray]):
+        """Check the shape; values are read later."""
+        self.file, self.beside, self.notes = file, beside, list[str]()
+        if frames.ndim == 3:
+            frames = frames[:, None]
+        elif frames.shape[3] in (1, 3, 4) and frames.shape[1] not in (1, 3):
+            frames = np.moveaxis(frames[..., :3], -1, 1)
+        if frames.shape[1] not in (1, 3) or min(frames.shape[2:]) < 2:
+            raise MixvizError(
+                f"{file} has shape {frames.shape}, which is neither that of a table (N, columns) nor "
+                "of images (N, height, width) with one or three colours."
+            )
+        self.frames = frames
+        self.names = [str(i) for i in range(len(frames))]
+        if not LIMITS.fewest <= len(frames) <= LIMITS.pictures:
+            raise MixvizError(
+                f"{file} holds {len(frames):,} image{'s' * (len(frames) != 1)}; "
+                f"{LIMITS.fewest} to {LIMITS.pictures:,} can be read."
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def suggested(self) -> tuple[int, bool]:
+        """Return a side in pixels that fits, and whether the images are in colour."""
+        height, width = self.frames.shape[2:]
+        return (width if height == width and 8 <= width <= 32 else 32), self.frames.shape[1] == 3
+
+    def squares(
+        self, indices: Sequence[int], side: int, colour: bool, fit: Fit
+    ) -> Iterator[np.ndarray]:
+        """Yield images as float64 (C, side, side), in the array's own values."""
+        from PIL import Image
+
+        weights = np.array([0.299, 0.587, 0.114])
+        for index in indices:
+            frame = np.asarray(self.frames[index], np.float64)
+            if len(frame) == 3 and not colour:
+                frame = np.tensordot(weights, frame, 1)[None]
+            elif len(frame) == 1 and colour:
+                frame = frame.repeat(3, 0)
+            if frame.shape[1:] != (side, side):
+                planes = [Image.fromarray(plane.astype(np.float32)) for plane in frame]
+                frame = np.stack([np.asarray(_fitted(plane, side, fit)) for plane in planes])
+            yield frame

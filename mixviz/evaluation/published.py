@@ -1,0 +1,67 @@
+"""The papers' own figures, to hold against runs: each with its mapping, K and source."""
+
+from typing import NamedTuple
+
+
+class Published(NamedTuple):
+    """A figure of a paper: accuracy in per cent under the mapping the paper uses.
+
+    Attributes
+    ----------
+    model, dataset, components, samples
+        `components` is K; `samples` is S, None where the model has none.
+    mean, deviation, best
+        Over the paper's runs; None where it gives none.
+    mapping
+        A key of `evaluation.MAPPINGS`.
+    split
+        What it was measured on.
+    source
+        Table or version, with what else matters.
+    """
+
+    model: str
+    dataset: str
+    components: int
+    samples: int | None
+    mean: float
+    deviation: float | None
+    best: float | None
+    mapping: str
+    split: str
+    source: str
+
+    @property
+    def accuracy(self) -> str:
+        """The figure as the papers print it."""
+        text = f"{self.mean:.2f}"
+        text += f" ± {self.deviation:.2f}" if self.deviation is not None else ""
+        return text + (f" (best {self.best:.2f})" if self.best is not None else "")
+
+
+_BEST, _ONE, _MAJORITY = "most_confident", "hungarian", "majority"
+_MNIST, _FASHION = "mnist", "fashion-mnist"
+_V1, _V2, _NVISA = "GMVAE v1, table 1", "GMVAE v2, table 1", "NVISA table I"
+
+PUBLISHED = (
+    Published("gmvae-v1", _MNIST, 10, 1, 74.47, 10.20, 87.71, _BEST, "test", _V1),
+    Published("gmvae-v1", _MNIST, 10, 10, 86.94, 6.62, 93.67, _BEST, "test", _V1),
+    Published("gmvae-v1", _MNIST, 16, 1, 84.80, 3.11, 88.36, _BEST, "test", _V1),
+    Published("gmvae-v1", _MNIST, 16, 10, 90.24, 5.74, 97.50, _BEST, "test", _V1),
+    Published("gmvae-v2", _MNIST, 10, 1, 77.78, 5.75, 87.31, _BEST, "test", _V2),
+    Published("gmvae-v2", _MNIST, 10, 10, 82.31, 3.75, 88.54, _BEST, "test", _V2),
+    Published("gmvae-v2", _MNIST, 16, 1, 85.09, 1.99, 89.01, _BEST, "test", _V2),
+    Published("gmvae-v2", _MNIST, 16, 10, 87.82, 5.33, 96.92, _BEST, "test", _V2),
+    Published("gmvae-v2", _MNIST, 30, 1, 92.77, 1.60, 95.84, _BEST, "test", _V2),
+    Published("gmvae-v2", _MNIST, 30, 10, 89.27, 2.50, 93.22, _BEST, "test", _V2),
+    Published("nvisa", _MNIST, 10, 15, 96.55, 2.64, 98.40, _ONE, "test", _NVISA),
+    Published("nvisa", _FASHION, 10, 15, 62.63, 2.92, 66.14, _ONE, "test", _NVISA),
+    Published("ae-gmm", _MNIST, 10, None, 84.27, None, None, _ONE, "test", _NVISA),
+    Published("vae-gmm", _MNIST, 10, None, 76.87, None, None, _ONE, "test", _NVISA),
+    Published("dec", _MNIST, 10, None, 84.30, None, None, _ONE, "test", f"DEC, by {_NVISA}"),
+    Published("vade", _MNIST, 10, None, 94.46, None, None, _ONE, "test", f"VaDE, by {_NVISA}"),
+    Published("amm", _MNIST, 10, None, 96.68, 0.39, None, _ONE, "test", "AMM table 1"),
+    Published("amm", _MNIST, 20, None, 96.01, 0.79, None, _MAJORITY, "test", "AMM table 1"),
+    Published("mpcc", _MNIST, 10, None, 98.48, 0.52, None, _MAJORITY, "all", "MPCC table 4"),
+    Published("mpcc", _FASHION, 10, None, 62.56, 4.16, None, _MAJORITY, "all", "MPCC table 4"),
+)

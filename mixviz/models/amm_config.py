@@ -1,0 +1,139 @@
+"""Settings and presets of the AMM."""
+
+from typing import Literal
+
+from mixviz.models.config import ModelConfig, Preset, setting
+
+
+class AMMConfig(ModelConfig):
+    """Settings of the AMM."""
+
+    factorisation: Literal["z_given_c", "c_given_z"] = setting(
+        "c_given_z",
+        "Inference distribution",
+        "z_given_c is q(c|x) q(z|x, c), equation 6; c_given_z is q(z|x) q(c|x, z), equation 7.",
+        paper="c_given_z in tables 3 and 7, z_given_c in algorithm 1",
+    )
+    mixture: Literal["learned", "fixed"] = setting(
+        "learned",
+        "Components p(z|c)",
+        "Learned by a network, or fixed Gaussians of variance 1.",
+        paper="learned",
+    )
+    component_spread: float = setting(
+        0.0,
+        "Spread of the components",
+        "Standard deviation in which fixed means lie, and in which learned means start apart.",
+        paper="not given",
+        ge=0,
+        le=20,
+    )
+    logit_deviation: float = setting(
+        1.0,
+        "First noise of the logits",
+        "Standard deviation of the head's Gaussian logits at the start; a small one keeps c from "
+        "becoming one-hot by noise alone.",
+        paper="1 (biases 0)",
+        gt=0,
+        le=10,
+    )
+    assignment: Literal["head", "bayes"] = setting(
+        "head",
+        "Assignment",
+        "head takes the encoder's c without noise; bayes takes argmax p(z|c) p(c) at its z, as the "
+        "paper's accuracies do. bayes_agreement is the share on which both agree.",
+        paper="bayes (equations 17 and 19)",
+    )
+    network: Literal["auto", "points", "small", "conv28", "conv32"] = setting(
+        "auto",
+        "Network",
+        "conv28 is tables 3 to 6, conv32 tables 7 to 10, points and small are dense; auto takes "
+        "the one that fits the data.",
+    )
+    latent_size: int | None = setting(
+        None,
+        "Latent size (D)",
+        "Dimensions of z; empty takes the size the network's table gives.",
+        paper="64",
+        ge=1,
+        le=1000,
+    )
+    weight_deviation: float = setting(
+        0.02,
+        "Deviation of the first weights",
+        "Standard deviation of the weights at the start; biases start at 0.",
+        paper="0.02",
+        gt=0,
+        le=1,
+    )
+    penalty_weight: float = setting(
+        10.0,
+        "Gradient penalty λ",
+        "Weight of the penalty that keeps the discriminator's gradient in (x, c, z) near length 1.",
+        paper="10 on MNIST, 0.01 on SVHN",
+        live=True,
+        ge=0,
+        le=1000,
+    )
+    learning_rate: float = setting(
+        2e-4,
+        "Learning rate",
+        "Step size of Adam (first moment 0.5) for all networks.",
+        paper="2e-4",
+        live=True,
+        gt=0,
+        le=0.1,
+    )
+
+
+LAPTOP = {
+    "components": 5,
+    "component_spread": 3.0,
+    "logit_deviation": 0.1,
+    "penalty_weight": 1.0,
+    "learning_rate": 5e-4,
+}
+APART = (
+    "Components start apart and the logits with little noise, because in minutes they do not part "
+    "by themselves; the learning rate is higher than the paper's."
+)
+
+PRESETS: dict[str, Preset] = {
+    "amm-arcs-laptop": Preset(
+        "Arcs, K=5",
+        "arcs",
+        {**LAPTOP, "penalty_weight": 0.1, "learning_rate": 1e-3, "epochs": 50},
+        "The arcs are thin: a discriminator held to slope 1 cannot see their edges. " + APART,
+    ),
+    "amm-digits-laptop": Preset(
+        "8x8 digits, K=10",
+        "digits",
+        {**LAPTOP, "components": 10, "epochs": 300, "batch_size": 100},
+        "Slopes of 8x8 images are steeper than those of MNIST, so that the penalty weighs less. "
+        + APART,
+    ),
+    "amm-mnist-laptop": Preset(
+        "MNIST in minutes: dense network, K=10",
+        "mnist",
+        {**LAPTOP, "components": 10, "network": "small", "epochs": 15, "batch_size": 100},
+        "Dense layers instead of the paper's convolutions: ten times as fast. " + APART,
+    ),
+    "amm-mnist-paper": Preset(
+        "Table 1: MNIST, K=10",
+        "mnist",
+        {"components": 10, "assignment": "bayes", "epochs": 100, "batch_size": 100},
+        "As printed; the paper gives neither batch size nor epochs.",
+    ),
+    "amm-svhn-paper": Preset(
+        "Table 1: SVHN, K=30",
+        "svhn",
+        {
+            "components": 30,
+            "penalty_weight": 0.01,
+            "assignment": "bayes",
+            "epochs": 100,
+            "batch_size": 100,
+        },
+        "As printed; the paper gives neither batch size nor epochs.",
+    ),
+}

@@ -1,0 +1,310 @@
+"""Adding one's own data: a file is looked into, its columns or images are chosen, and it is kept."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from mixviz.data.own import free_title, name_from, save
+from mixviz.data.own_files import Contents, open_file
+from mixviz.data.own_images import FITS, ArrayPictures, Damaged, Fit, Pictures
+from mixviz.data.own_limits import LIMITS, MEGABYTE
+from mixviz.data.own_prepare import (
+    NO_LABEL,
+    SCALINGS,
+    Options,
+    guessed_label,
+    prepare,
+    usable,
+)
+from mixviz.data.own_tables import Table
+from mixviz.errors import MixvizError
+from mixviz.figures.grids import image_grid
+from mixviz.ui import keys
+from mixviz.ui.runs import literal
+
+UPLOAD, ON_DISK = "Upload", "Path on this machine"
+_SIDES = (8, 16, 28, 32, 48, 64, 96, 128)
+_PREVIEWED = 24  # images
+_AT_ONCE = 3_000_000  # numbers that are prepared for the preview
+_LISTED = 60  # columns that are offered one by one
+
+
+@dataclass
+class Incoming:
+    """A file that is being looked into, and its copy where it was uploaded."""
+
+    id: str
+    name: str
+    contents: Contents
+    folder: "tempfile.TemporaryDirectory[str] | None" = None
+
+
+def add() -> None:
+    """Draw the whole of adding a data set."""
+    with st.expander("What can be read, and how large it may be", icon=":material/rule:"):
+        st.markdown(
+            "CSV, Parquet, NumPy's NPY and NPZ, and a ZIP archive or a folder of pictures, whose "
+            "folders may be their classes. Tables give vectors; arrays (N, height, width), with or "
+            "without colours, give images. Nothing that is read can run a program: arrays of "
+            "Python objects are refused."
+        )
+        st.caption(f"{LIMITS.in_words()} An upload may have {LIMITS.upload // MEGABYTE} MB.")
+    try:
+        incoming = _incoming()
+    except MixvizError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return
+    if incoming is None:
+        return
+    contents = incoming.contents
+    st.markdown(f"**{literal(incoming.name)}** · {_size(contents)}")
+    try:
+        if isinstance(contents, Table):
+            options = _table_options(incoming.id, contents)
+        else:
+            options = _picture_options(incoming.id, contents)
+        _keep(incoming, options)
+    except MixvizError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+
+
+def _incoming() -> Incoming | None:
+    """Return the file that is looked into, read once, or None if there is none yet."""
+    place, kept = UPLOAD, st.session_state.get(keys.DATA_KEPT, 0)
+    if _is_local():
+        place = st.segmented_control(
+            "From", [UPLOAD, ON_DISK], default=UPLOAD, required=True, key=keys.DATA_FROM
+        )
+    if place == ON_DISK:
+        text = st.text_input(
+            "Path of a file or folder",
+            key=f"{keys.DATA_PATH}.{kept}",
+            placeholder="/home/me/pictures",
+            help="For what is too large to upload. It is read where it lies, on the app's machine.",
+        ).strip()
+        return _opened(f"path {text}", Path(text).expanduser()) if text else None
+    uploaded = st.file_uploader(
+        "A file",
+        type=["csv", "tsv", "txt", "parquet", "pq", "npy", "npz", "zip"],
+        max_upload_size=LIMITS.upload // MEGABYTE,
+        key=f"{keys.DATA_UPLOAD}.{kept}",
+    )
+    if uploaded is None:
+        return None
+    known: Incoming | None = st.session_state.get(keys.DATA_INCOMING)
+    if known is not None and known.id == uploaded.file_id:
+        return known
+    folder = tempfile.TemporaryDirectory(prefix="mixviz-", ignore_cleanup_errors=True)
+    copy = Path(folder.name) / "upload"
+    with copy.open("wb") as target:
+        target.write(uploaded.getbuffer())
+    return _opened(uploaded.file_id, copy, uploaded.name, folder)
+
+
+def _is_local() -> bool:
+    """Whether only this machine's users reach the app: others may not read its disk."""
+    return st.get_option("server.address") in ("127.0.0.1", "localhost", "::1")
+
+
+def _opened(
+    id: str,
+    path: Path,
+    name: str = "",
+    folder: "tempfile.TemporaryDirectory[str] | None" = None,
+) -> Incoming:
+    known: Incoming | None = st.session_state.get(keys.DATA_INCOMING)
+    if known is not None and known.id == id:
+        return known
+    st.session_state.pop(keys.DATA_INCOMING, None)
+    with st.spinner("Reading …"):
+        incoming = Incoming(id, name or path.name, open_file(path, name), folder)
+    st.session_state[keys.DATA_INCOMING] = incoming
+    return incoming
+
+
+def _size(contents: Contents) -> str:
+    if isinstance(contents, Table):
+        return f"{contents.rows:,} rows, {len(contents.names):,} columns"
+    text = f"{len(contents):,} images"
+    if isinstance(contents, Pictures) and contents.classes:
+        text += f" in {len(contents.classes):,} folders"
+    return text
+
+
+# ---- tables ----------------------------------------------------------------------------------
+
+
+def _table_options(id: str, table: Table) -> Options:
+    """Show the first rows; choose columns, label and scaling."""
+    st.dataframe(
+        pd.DataFrame(table.head(8, _LISTED)), height=250, hide_index=True, alt="The first rows"
+    )
+    if len(table.names) > _LISTED:
+        st.caption(f"The first {_LISTED} of {len(table.names):,} columns.")
+    labels = [NO_LABEL, *(n for n, k in zip(table.names, table.kinds, strict=True) if k != "other")]
+    left, right = st.columns(2)
+    with left:
+        label = st.selectbox(
+            "Label",
+            labels,
+            labels.index(guessed_label(table)),
+            format_func=lambda name: name or "none",
+            key=f"{keys.DATA_OPTION}{id}.label",
+            help="Scores the clusters; no model is shown it, but those that ask for some labels.",
+        )
+    with right:
+        scaling = st.selectbox(
+            "Scaling",
+            list(SCALINGS),
+            format_func=lambda name: SCALINGS[name].capitalize(),
+            key=f"{keys.DATA_OPTION}{id}.scaling",
+        )
+    numbers = [name for name in usable(table) if name != label]
+    key = f"{keys.DATA_OPTION}{id}.columns.{label}"
+    if len(numbers) <= _LISTED:
+        chosen = st.multiselect("Columns to cluster by", numbers, numbers, key=key)
+        columns = None if chosen == numbers else tuple(chosen)
+    else:
+        out = set(st.multiselect("Columns to leave out", numbers, key=key))
+        columns = tuple(name for name in numbers if name not in out) if out else None
+    return Options(columns=columns, label=label, scaling=scaling)
+
+
+# ---- pictures --------------------------------------------------------------------------------
+
+
+def _picture_options(id: str, pictures: Pictures | ArrayPictures) -> Options:
+    """Choose size, colours and labels; show what the models will see."""
+    side, colour = _suggested(id, pictures)
+    prefix = f"{keys.DATA_OPTION}{id}"
+    sides = sorted({*_SIDES, side})
+    first, second, third = st.columns(3)
+    with first:
+        side = st.selectbox(
+            "Size",
+            sides,
+            sides.index(side),
+            format_func=lambda n: f"{n} x {n} pixels",
+            key=f"{prefix}.side",
+            help="Larger images take longer to train on, with the square of the size.",
+        )
+    with second:
+        colour = st.selectbox(
+            "Colours",
+            [False, True],
+            int(colour),
+            format_func=lambda c: "Kept" if c else "Grey",
+            key=f"{prefix}.colour",
+        )
+    with third:
+        fit: Fit = st.selectbox(
+            "Other shapes are",
+            list(FITS),
+            format_func=lambda name: FITS[name],
+            key=f"{prefix}.fit",
+        )
+    label, folders = None, True
+    if isinstance(pictures, ArrayPictures):
+        names = [NO_LABEL, *pictures.beside]
+        label = st.selectbox(
+            "Label",
+            names,
+            next((i for i, n in enumerate(names) if n.lower() in ("y", "label", "labels")), 0),
+            format_func=lambda name: name or "none",
+            key=f"{prefix}.label",
+        )
+    elif pictures.classes:
+        folders = st.checkbox(
+            f"The {len(pictures.classes)} folders are the classes", True, key=f"{prefix}.folders"
+        )
+        st.caption(literal(", ".join(pictures.classes[:20])))
+    options = Options(label=label, side=side, colour=colour, fit=fit, folders=folders)
+    _preview(pictures, options)
+    return options
+
+
+def _suggested(id: str, pictures: Pictures | ArrayPictures) -> tuple[int, bool]:
+    key = f"{keys.DATA_OPTION}{id}.suggested"
+    if key not in st.session_state:
+        st.session_state[key] = pictures.suggested()
+    found: tuple[int, bool] = st.session_state[key]
+    return found
+
+
+def _preview(pictures: Pictures | ArrayPictures, options: Options) -> None:
+    assert options.side is not None and options.colour is not None
+    indices = np.unique(np.linspace(0, len(pictures) - 1, _PREVIEWED).astype(int)).tolist()
+    seen = [
+        pixels
+        for pixels in pictures.squares(indices, options.side, options.colour, options.fit)
+        if not isinstance(pixels, Damaged)
+    ]
+    if not seen:
+        return
+    images = np.stack(seen).astype(np.float64)
+    if images.max() > 255 or images.min() < 0 or images.max() <= 1:
+        images = 255 * (images - images.min()) / max(np.ptp(images), 1e-12)
+    st.image(image_grid(images.astype(np.uint8), columns=8), alt="Some of the images")
+    st.caption(f"{len(seen)} of the images, as models will see them.")
+
+
+# ---- keeping ---------------------------------------------------------------------------------
+
+
+def _keep(incoming: Incoming, options: Options) -> None:
+    contents = incoming.contents
+    if isinstance(contents, Table) and contents.rows * len(contents.names) <= _AT_ONCE:
+        prepared = prepare(contents, options)
+        classes = f", {len(prepared.label_names)} classes" if prepared.labels is not None else ""
+        st.markdown(
+            f"Makes **{len(prepared.x):,} observations of {prepared.x.shape[1]:,} numbers**"
+            f"{classes}."
+        )
+        dropped(prepared.dropped)
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    with left:
+        title = st.text_input(
+            "Name",
+            free_title(Path(incoming.name).stem),
+            max_chars=100,
+            key=f"{keys.DATA_OPTION}{incoming.id}.name",
+        )
+    with right:
+        saving = st.button(
+            "Save as a data set", type="primary", icon=":material/save:", width="stretch"
+        )
+    st.caption(f"On the command line: mixviz train --dataset {name_from(title)}")
+    if not saving:
+        return
+    st.button("Cancel", icon=":material/cancel:")  # any click ends the work below; nothing is kept
+    kept = save(prepare(contents, options, reporter()), title, incoming.name)
+    st.session_state.pop(keys.DATA_INCOMING, None)
+    st.session_state[keys.DATA_ADDED] = kept.name
+    st.session_state[keys.DATA_KEPT] = st.session_state.get(keys.DATA_KEPT, 0) + 1
+    st.rerun()
+
+
+def dropped(reasons: tuple[str, ...]) -> None:
+    """Say what was left out and why."""
+    if reasons:
+        st.caption("Left out: " + literal("; ".join(reasons)) + ".")
+
+
+def reporter() -> Callable[[float, str], None]:
+    """Return what shows progress on a bar, a few times a second."""
+    bar = st.progress(0.0)
+    last = 0.0
+
+    def report(share: float, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.15:
+            last = time.monotonic()
+            bar.progress(min(max(share, 0.0), 1.0), text)
+
+    return report

@@ -1,0 +1,97 @@
+"""Fréchet distance and Inception score of what a model draws, with the network that saw it."""
+
+import streamlit as st
+
+from mixviz.analysis.scores import (
+    KIND,
+    STANDARD,
+    WEIGHTS,
+    kept_scores,
+    scores_key,
+    standard_weights,
+)
+from mixviz.data import SOURCES
+from mixviz.runs import Run
+from mixviz.training.checkpoints import has_checkpoint
+from mixviz.training.saved import Saved
+from mixviz.ui import keys
+from mixviz.ui.generate_samples import scored_data, seed_choice
+from mixviz.ui.runs import known_runs, linked, literal, show_in_link, title
+from mixviz.ui.services import store
+from mixviz.ui.tasks import artifact_or_task
+
+_COUNTS = (1_000, 2_000, 5_000, 10_000, 50_000)
+
+
+def scores_section(run: Run, saved: Saved) -> None:
+    """Choose the network and the number of samples; nothing is computed until asked."""
+    data = scored_data(saved)
+    networks = _networks(run, saved, len(data.shape) == 3)
+    linked(keys.FEATURES, st.query_params.get(keys.FEATURES))
+    if st.session_state.get(keys.FEATURES) not in networks:
+        st.session_state[keys.FEATURES] = next(iter(networks))
+    left, middle, right = st.columns([3, 2, 1])
+    network = left.selectbox(
+        "Feature network",
+        list(networks),
+        key=keys.FEATURES,
+        format_func=lambda name: networks.get(name, name),
+        help="What looks at the images. Numbers of different networks cannot be compared.",
+    )
+    show_in_link(keys.FEATURES, network)
+    fitting = [count for count in _COUNTS if count <= len(data)] or [len(data)]
+    count = middle.select_slider("Samples", fitting, fitting[min(1, len(fitting) - 1)])
+    seed = seed_choice(right)
+    if STANDARD not in networks and data.kind == "image":
+        st.caption(
+            f"The standard network, Inception v3, is offered once the package torch-fidelity is "
+            f"installed and its weights, {WEIGHTS}, are in the checkpoints folder of torch.hub."
+        )
+    key = scores_key(store(), run.id, network, int(count), seed)
+    ready = artifact_or_task(
+        KIND,
+        key,
+        "mixviz.analysis.scores:score_task",
+        f"Score {count:,} samples",
+        run=run.id,
+        network=network,
+        count=int(count),
+        seed=seed,
+    )
+    found = kept_scores(store(), key) if ready else None
+    if found is None:
+        return
+    name = "Inception v3" if network == STANDARD else networks[network]
+    own = network != STANDARD
+    first, second = ("Fréchet distance", "Score of classes") if own else ("FID", "Inception score")
+    with st.container(horizontal=True):
+        st.metric(
+            f"{first}, {literal(name)}",
+            f"{found.frechet:.2f}",
+            help="Between the network's features of samples and of observations; lower is better.",
+            width="content",
+        )
+        st.metric(
+            f"{second}, {literal(name)}",
+            f"{found.inception:.2f} ± {found.inception_deviation:.2f}",
+            help="Higher is better: each sample is of one class, all together are of many.",
+            width="content",
+        )
+    st.caption(
+        f"{found.count:,} samples of p(c) p(z|c) p(x|z) against as many observations of "
+        f"{literal(data.name)}, {literal(data.split)} split, seed {seed}."
+    )
+
+
+def _networks(run: Run, saved: Saved, images: bool) -> dict[str, str]:
+    """Networks that can be asked, by id: the standard one first, then runs on data of this shape."""
+    found = {STANDARD: "Inception v3 (standard)"} if images and standard_weights() else {}
+    for other in known_runs(run.id).values():
+        source = SOURCES.get(other.dataset)
+        if (
+            source is not None
+            and source.shape == saved.model.shape
+            and has_checkpoint(store().checkpoint_folder(other.id))
+        ):
+            found[other.id] = f"encoder of {title(other)}"
+    return found

@@ -1,0 +1,213 @@
+"""Tests of Compare and Data without a browser: filters, choices, annotations, undo, text from outside."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixviz.data import SOURCES
+from mixviz.data.own import add_file, deleted_sets, own_sets
+from mixviz.data.own_prepare import Options
+from mixviz.runs import Status
+from mixviz.training.config import plan
+from mixviz.training.trainer import create_run
+from mixviz.ui import keys
+from mixviz.ui.compare import narrowed, shown, table_csv
+from tests.app.driver import OUTSIDE, buttons, show, texts, written
+
+RESULT = {
+    "accuracy": {"hungarian": 0.5, "majority": 0.75, "most_confident": 0.25},
+    "nmi": 0.5,
+    "ari": 0.5,
+    "split": "test",
+}
+
+
+def add(store, name="Run", seed=0, **changes):
+    values = {"seed": seed, "components": changes.pop("components", 4)}
+    run = create_run(store, plan(dataset="arcs", values=values), name)
+    store.update(run, status=Status.FINISHED, result=RESULT, **changes)
+    return run
+
+
+def press(app, label):
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception, app.exception
+
+
+def multiselect(app, label):
+    return next(one for one in app.multiselect if one.label == label)
+
+
+# ---- Compare ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["Runs", "Seeds", "Curves", "K and S", "Difference"])
+def test_every_view_of_an_empty_store(store, view):
+    show("compare", show=view)
+
+
+@pytest.mark.parametrize("view", ["Runs", "Seeds", "Curves", "K and S", "Difference"])
+def test_text_from_outside_is_no_markdown(store, view):
+    runs = [add(store, OUTSIDE, seed) for seed in range(2)]
+    store.annotate(runs, note=OUTSIDE)
+    store.tag(runs, "*a* [b](c)")
+    store.finish_command(_command(store, runs[0]), runs[0], _event())
+    app = show("compare", show=view, chosen=runs)
+    said = written(app)
+    assert "![x](" not in said
+    assert not [button for button in app.button if "*a*" in button.label.replace("\\*", "")]
+
+
+def _command(store, run):
+    store.send(run, "set", "learning_rate", 0.5)
+    return store.open_commands(run)[0]
+
+
+def _event():
+    from mixviz.runs import Event
+
+    return Event(3, "![x](y)", 0.5, 0.25)
+
+
+def test_filters_narrow_the_table(store):
+    one, other = add(store, "Alpha"), add(store, "Beta", seed=1)
+    store.tag([other], "good")
+    store.annotate([other], note="see paper")
+    table = store.table()
+
+    def ids(text="", models=(), datasets=(), statuses=(), tags=()):
+        return narrowed(table, text, models, datasets, statuses, tags)["id"].tolist()
+
+    assert ids() == [other, one]
+    assert ids("ALPHA") == [one]
+    assert ids("paper see") == [other]
+    assert ids("beta alpha") == []
+    assert ids(tags=["good"]) == [other]
+    assert ids(statuses=["diverged"]) == []
+    assert ids(models=["gmvae-v2"], datasets=["arcs"]) == [other, one]
+    assert shown(table)["Tags"].tolist() == [["good"], []]
+    text = table_csv(table).decode()
+    assert pd.read_csv(io.StringIO(text))["tags"].tolist()[0] == "good"
+
+
+def test_link_restores_filters_and_choice(store):
+    one, other = add(store, "Alpha"), add(store, "Beta")
+    app = show("compare", chosen=[one, "20200101-000000-ffffff"], models=["gmvae-v2", "nonsense"])
+    assert multiselect(app, "Chosen runs").value == [one]
+    assert multiselect(app, "Model").value == ["gmvae-v2"]
+    multiselect(app, "Chosen runs").set_value([one, other]).run()
+    assert app.query_params["chosen"] == [one, other]
+
+
+def test_delete_and_undo(store):
+    one, other = add(store, "Alpha"), add(store, "Beta")
+    app = show("compare", chosen=[one])
+    press(app, "Delete")
+    assert [run.id for run in store.runs()] == [other]
+    assert "Deleted 1 run" in texts(app).replace("**", "")
+    press(app, "Undo")
+    assert len(store.runs()) == 2
+    assert multiselect(app, "Chosen runs").value == [one]
+
+
+def test_running_runs_are_not_deleted(store):
+    run = add(store)
+    store.update(run, status=Status.RUNNING)
+    app = show("compare", chosen=[run])
+    press(app, "Delete")
+    assert "stop it" in texts(app)
+    assert len(store.runs()) == 1
+
+
+def test_archive_rename_and_tag(store):
+    run = add(store, "Alpha")
+    app = show("compare", chosen=[run])
+    next(t for t in app.text_input if t.label == "Name").set_value("Better").run()
+    press(app, "Keep")
+    next(t for t in app.text_input if t.label == "Tag").set_value("good").run()
+    press(app, "Add tag")
+    assert (store.get(run).name, store.get(run).tags) == ("Better", ("good",))
+    press(app, "Archive")
+    assert store.get(run).archived
+    assert not store.runs()
+
+
+def test_difference_of_two(store):
+    one, other = add(store, "Alpha", components=3), add(store, "Beta", seed=2, components=4)
+    app = show("compare", show="Difference", chosen=[one, other])
+    frame = app.dataframe[0].value.set_index("Setting")
+    assert frame.loc["components (model)"].tolist() == ["3", "4"]
+    assert frame.loc["seed (run)"].tolist() == ["0", "2"]
+
+
+def test_seeds_stand_beside_published_figures(store):
+    for seed in range(2):
+        run = create_run(store, plan(dataset="mnist", values={"seed": seed, "components": 16}))
+        store.update(run, status=Status.FINISHED, result=RESULT)
+    frame = show("compare", show="Seeds").dataframe[0].value
+    assert frame.iloc[0]["Seeds"] == 2
+    assert frame.iloc[0]["majority label"] == "0.750 ± 0.000"
+    published = frame[frame["Config"] == "published: GMVAE v2, table 1"]
+    assert "0.878 ± 0.053" in published["most confident point"].tolist()
+    assert published["majority label"].isna().all()
+
+
+# ---- Data ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(store, tmp_path):
+    path = tmp_path / "![x](y) *a*.csv"
+    rng = np.random.default_rng(0)
+    pd.DataFrame(rng.normal(size=(40, 3)), columns=["*a*", "b", "c"]).to_csv(path, index=False)
+    return add_file(path, Options(), "![x](http://host) *a*").name
+
+
+def test_own_set_is_shown_renamed_deleted_and_brought_back(own):
+    app = show("data")
+    assert "40 observations of 3 numbers" in texts(app)
+    assert "![x]" not in written(app)
+    next(t for t in app.text_input if t.label == "Name").set_value("Plain").run()
+    press(app, "Rename")
+    assert own_sets()[own].title == "Plain"
+    press(app, "Delete")
+    assert own not in SOURCES
+    press(app, "Undo")
+    assert own in SOURCES
+    assert not deleted_sets()
+
+
+def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
+    path = tmp_path / "points.csv"
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
+    frame.assign(label=["x", "y"] * 20).to_csv(path, index=False)
+    app = show("data")
+    app.session_state[keys.DATA_FROM] = "Path on this machine"
+    app.run()
+    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    assert "40 observations of 2 numbers, 2 classes" in texts(app).replace("**", "")
+    press(app, "Save as a data set")
+    assert own_sets()["points"].label_names == ("x", "y")
+    assert "40 observations of 2 numbers" in texts(app)
+
+
+def test_bad_path_is_one_sentence(store, tmp_path):
+    app = show("data")
+    app.session_state[keys.DATA_FROM] = "Path on this machine"
+    app.run()
+    next(t for t in app.text_input if "Path" in t.label).set_value(str(tmp_path / "no")).run()
+    assert "cannot be opened" in texts(app)
+    assert not own_sets()
+
+
+def test_train_offers_settings_that_suit_an_own_set(own):
+    app = show("train")
+    next(s for s in app.selectbox if s.label == "Data set").select(own).run()
+    assert not app.exception
+    values = {number.label: number.value for number in app.number_input}
+    assert values["Batch size"] == 20
+    assert values["Epochs"] == 400
+    assert buttons(app) >= {"Start training"}

@@ -1,0 +1,179 @@
+"""Tests of the page Explore without a browser: links, conditions, exports, hostile values."""
+
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixviz.analysis.encoded import encode_run
+from mixviz.analysis.maps import (
+    PLACED,
+    MapChoice,
+    linear_map,
+    make_map,
+    mixture_of,
+    place_points,
+    placed_key,
+    read_map,
+)
+from mixviz.analysis.neighbours import within
+from mixviz.embedding import Plane
+from mixviz.errors import MixvizError
+from mixviz.ui.explore_selection import export_table, parse_outline, parse_rows
+from mixviz.ui.explore_view import _is_outline, _is_view
+from tests.app.driver import buttons, show, texts, trained
+
+
+@pytest.fixture
+def run(store):
+    return trained(store)
+
+
+def selected(app):
+    found = re.search(r"([\d,]+) of ([\d,]+) selected", texts(app))
+    return found and int(found[1].replace(",", ""))
+
+
+def test_page_shows_a_run_and_narrows_what_is_selected(store, run):
+    app = show("explore", run)
+    assert "All 10,000" in texts(app)
+    assert "exact on this map" in texts(app)
+    encoding = encode_run(store, run)
+
+    app.multiselect(key="components").select("1").run()
+    assert selected(app) == (encoding.assignments == 1).sum()
+    app.multiselect(key="components").set_value([]).run()
+    app.text_input(key="rows").set_value("3, 10-19").run()
+    assert selected(app) == 11
+    app.toggle(key="errors").set_value(True).run()
+    assert selected(app) <= 11
+    assert not app.exception
+
+
+def test_link_restores_an_outline_and_a_point(store, run):
+    encoding = encode_run(store, run)
+    points = Plane.fit(encoding.latents).project(encoding.latents)
+    low, high = np.quantile(points, (0.2, 0.6), axis=0)
+    corners = [[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]]
+    link = ";".join(f"{x:.6g},{y:.6g}" for x, y in corners)
+    app = show("home")
+    app.query_params.update({"run": run, "outline": link, "point": "7"})
+    app.session_state["run"] = run
+    app.switch_page("pages/explore.py").run()
+    assert not app.exception
+    assert selected(app) == within(points.astype(np.float32), np.array(parse_outline(link))).sum()
+    assert "#7 · component" in texts(app)
+
+
+@pytest.mark.parametrize(
+    "link", ["", "1,2;3", "nan,1;2,3;4,5", "1,2;3,4", "a,b;c,d;e,f", "1,2,3;4,5,6;7,8,9"]
+)
+def test_what_is_not_an_outline_in_a_link_is_ignored(link):
+    assert parse_outline(link) is None
+
+
+def test_values_from_a_browser_are_checked():
+    assert _is_outline([[0, 1], [2, 3.5], [4, 5]])
+    for value in (None, [], [[0, 1]] * 2, [[0, "1"]] * 3, [[0, float("nan")]] * 3, [[0, 1]] * 501):
+        assert not _is_outline(value)
+    assert _is_view([0, 1, 0, 1, 10, 10])
+    for value in (None, [0, 1], [1, 0, 0, 1, 10, 10], [0, 1, 0, 1, 0, 10], ["0"] * 6):
+        assert not _is_view(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"), [("3", [3]), ("5, 1-3; 2", [1, 2, 3, 5]), (" ", []), ("99", [99])]
+)
+def test_indices_are_read(text, rows):
+    found, problem = parse_rows(text, 100)
+    assert found.tolist() == rows
+    assert not problem
+
+
+@pytest.mark.parametrize("text", ["100", "a", "5-3", "-1", "1-1000000000000", "1.5"])
+def test_what_is_not_an_index_is_said(text):
+    found, problem = parse_rows(text, 100)
+    assert not len(found)
+    assert problem.endswith(".")
+
+
+def test_export_holds_ids_coordinates_and_assignments(store, run):
+    encoding, mixture = encode_run(store, run), mixture_of(store, run)
+    found = linear_map(encoding, mixture, Plane.fit(encoding.latents), 10)
+    rows = np.array([4, 9, 2000])
+    table = export_table(encoding, found, [str(k) for k in range(4)], rows)
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    for read in (
+        pd.read_csv(io.StringIO(table.to_csv(index=False))),
+        pd.read_parquet(io.BytesIO(buffer.getvalue())),
+    ):
+        assert read["index"].tolist() == rows.tolist()
+        assert read["x"].to_numpy() == pytest.approx(found.points[rows, 0], abs=1e-5)
+        assert read["component"].tolist() == encoding.assignments[rows].tolist()
+        assert read["label"].tolist() == encoding.data.labels[rows].tolist()
+
+
+def test_samples_of_the_mixture_have_its_means_and_covariances(store, run):
+    mixture = mixture_of(store, run)
+    samples, components = mixture.sample(20_000)
+    for k, mean in enumerate(mixture.means):
+        own = samples[components == k]
+        error = 6 * np.sqrt(mixture.covariances[k] / max(len(own), 1))
+        assert (np.abs(own.mean(0) - mean) < error).all()
+    assert (mixture.sample(20_000)[0] == samples).all()
+
+
+def test_a_map_is_kept_under_what_it_came_from(store, run):
+    settings = {"iterations": 50, "perplexity": 5.0, "prior_samples": 20, "together": True}
+    choice = MapChoice(run, "pinwheel", "test", "tsne", 2, settings)
+    encoding = encode_run(store, run, "pinwheel", "test")
+    keys = {
+        choice.key(encoding.key),
+        choice.key("other"),
+        MapChoice(run, "pinwheel", "test", "tsne", 3, settings).key(encoding.key),
+        MapChoice(run, "pinwheel", "test", "tsne", 2, settings | {"seed": 1}).key(encoding.key),
+        MapChoice(run, "pinwheel", "test", "umap", 2, {}).key(encoding.key),
+    }
+    assert len(keys) == 5
+    assert read_map(store, choice, encoding) is None
+    with pytest.raises(MixvizError, match="perplexity"):
+        MapChoice(run, "arcs", "test", "tsne", 2, {"perplexity": 0.5}).key("x")
+
+
+@pytest.mark.slow
+def test_a_map_is_made_with_prior_samples_and_read_again(store, run):
+    settings = {"iterations": 50, "perplexity": 5.0, "prior_samples": 30}
+    choice = MapChoice(run, "arcs", "test", "tsne", 2, settings)
+    said = []
+    make_map(store, lambda share, text: said.append((share, text)), **choice.parameters())
+    found = read_map(store, choice, encode_run(store, run))
+    assert found.points.shape == (10_000, 2)
+    assert found.prior.shape == (30, 2)
+    assert max(share for share, _ in said) <= 1
+    assert any("Placing" in text for _, text in said)
+
+    place_points(store, lambda share, text: None, "pinwheel", "test", **choice.parameters())
+    other = encode_run(store, run, "pinwheel", "test")
+    placed = store.artifacts.read(PLACED, placed_key(found.key, other.key))["points"]
+    assert placed.shape == (10_000, 2)
+    low, high = found.points.min(0), found.points.max(0)
+    assert ((placed > 2 * low - high) & (placed < 2 * high - low)).all()
+
+
+def test_another_set_is_placed_and_maps_are_offered_not_computed(store, run):
+    app = show("home")
+    app.query_params.update({"run": run, "placed": "pinwheel test", "map": "latent"})
+    app.session_state["run"] = run
+    app.switch_page("pages/explore.py").run()
+    assert not app.exception
+    assert app.selectbox(key="placed").value == "pinwheel test"
+
+    app.query_params.update({"settings": "perplexity:50.0"})
+    app.segmented_control(key="map").set_value("tsne").run()
+    assert not app.exception
+    assert any(label.startswith("Compute t-SNE of 10,000") for label in buttons(app))
+    assert app.number_input(key="explore.setting.tsne.perplexity").value == 50
+    assert not list(store.artifacts.folder.glob("map/*"))

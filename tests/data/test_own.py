@@ -1,0 +1,441 @@
+"""The user's own files: what becomes of good ones, and that bad ones leave one sentence and nothing else."""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mixviz.data import SOURCES, load, source
+from mixviz.data import own_images as images
+from mixviz.data import own_tables as tables
+from mixviz.data.own import (
+    add_file,
+    delete,
+    deleted_sets,
+    own_sets,
+    rename,
+    restore,
+    root,
+)
+from mixviz.data.own_limits import LIMITS
+from mixviz.data.own_prepare import Options
+from mixviz.errors import MixvizError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXVIZ_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file and return its path."""
+
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def table(rows=30, **columns):
+    rng = np.random.default_rng(0)
+    found = {"a": rng.normal(5, 2, rows), "b": rng.normal(-1, 0.1, rows)}
+    return pd.DataFrame({**found, **columns})
+
+
+def refused(path, *words, **options):
+    """Check that a file is refused in one sentence with these words, and leaves nothing."""
+    with pytest.raises(MixvizError) as caught:
+        add_file(path, Options(**options))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600
+    for word in words:
+        assert word in message, message
+    assert not own_sets()
+    assert not root().exists() or not list(root().iterdir())
+    return message
+
+
+# ---- tables ----------------------------------------------------------------------------------
+
+
+def test_csv_is_standardised_and_scored_by_its_label(file):
+    frame = table(label=["x", "y", "z"] * 10, note=["n"] * 30)
+    added = add_file(file("My Data.csv", frame.to_csv(index=False)), Options())
+    data = load(added.name)
+    assert added.name == "my-data"
+    assert data.x.dtype == np.float32
+    assert np.allclose(data.x.mean(0), 0, atol=1e-6)
+    assert np.allclose(data.x.std(0), 1, atol=1e-6)
+    assert data.label_names == ("x", "y", "z")
+    assert data.labels.tolist() == [0, 1, 2] * 10
+    assert data.content_hash == added.hash
+    assert set(data.columns) == {"a", "b", "note"}
+    assert np.allclose(data.columns["a"], frame["a"])
+    assert data.columns["note"].tolist() == ["n"] * 30
+
+
+def test_every_process_sees_a_set_at_once(file):
+    path = file("seen.csv", table().to_csv(index=False))
+    command = [sys.executable, "-m", "mixviz", "add", str(path), "--name", "Seen", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["name"] == "seen"
+    assert "seen" in SOURCES
+    assert "seen" in list(SOURCES)
+    assert source("seen").shape == (2,)
+    assert len(load("seen")) == 30
+
+
+def test_chosen_columns_label_and_scaling(file):
+    path = file("t.csv", table(c=range(30), group=[1.5, 2] * 15).to_csv(index=False))
+    options = Options(columns=("b",), label="group", scaling="range")
+    data = load(add_file(path, options).name)
+    assert data.shape == (1,)
+    assert (data.x.min(), data.x.max()) == (0, 1)
+    assert data.label_names == ("1.5", "2")
+    refused_options = {"columns": ("nowhere",)}
+    with pytest.raises(MixvizError, match="nowhere"):
+        add_file(path, Options(**refused_options))
+
+
+def test_what_is_dropped_is_said(file):
+    frame = table(
+        60,
+        id=range(60),
+        constant=[7] * 60,
+        empty=[None] * 60,
+        sparse=[1.0, 2.5] + [None] * 58,
+        word=["a b"] * 60,
+    )
+    frame.loc[3, "a"] = np.nan
+    frame.loc[9, "b"] = np.inf
+    added = add_file(file("t.csv", frame.to_csv(index=False)), Options())
+    assert (added.size, added.shape) == (58, (2,))
+    said = "; ".join(added.dropped)
+    for words in (
+        "column id: the number of the row",
+        "column constant: the same value",
+        "column empty: without any value",
+        "column sparse: more than half",
+        "column word: text",
+        "rows with a value that is missing or not finite: 2",
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize("delimiter", list(",;\t|"))
+def test_delimiters_marks_of_order_and_tables_without_a_header(file, delimiter):
+    text = table().to_csv(index=False, sep=delimiter, header=False)
+    added = add_file(file("t.csv", b"\xef\xbb\xbf" + text.encode()), Options())
+    assert (added.size, added.columns) == (30, ("column 1", "column 2"))
+
+
+def test_parquet_gives_what_csv_gives(tmp_path):
+    frame = table(label=["x", "y", "z"] * 10, when=pd.date_range("2026", periods=30))
+    frame["word"] = frame["label"].astype("category")
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "u.csv", index=False)
+    one, other = (load(add_file(tmp_path / n, Options()).name) for n in ("t.parquet", "u.csv"))
+    assert np.array_equal(one.x, other.x)
+    assert one.labels.tolist() == other.labels.tolist()
+    assert one.columns["word"].tolist() == ["x", "y", "z"] * 10
+
+
+def test_matrices_and_what_lies_beside_them(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
+    np.save(tmp_path / "a.npy", x)
+    np.savez(tmp_path / "b.npz", x=x, y=y, weight=x[:, 0])
+    assert load(add_file(tmp_path / "a.npy", Options(scaling="none")).name).x == pytest.approx(x)
+    data = load(add_file(tmp_path / "b.npz", Options()).name)
+    assert data.labels.tolist() == y.tolist()
+    assert data.columns["weight"] == pytest.approx(x[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("t.csv", "a,b\n1,2\n3\n" + "1,2\n" * 20, "Expected 2 columns"),
+        ("t.csv", "a,b\n1,2\n3,4,5\n" + "1,2\n" * 20, "Expected 2 columns"),
+        ("t.csv", "a,b,a\n" + "1,2,3\n" * 20, "2 columns named 'a'"),
+        ("t.csv", "a,b\n1,2\n", "1 row; at least 10"),
+        ("t.csv", "a,b\n", "0 rows"),
+        ("t.csv", "", "is empty"),
+        ("t.csv", "a,b\n" + "1,1\n" * 20, "no column of different numbers"),
+        ("t.csv", "a,b\n" + "x,y\n" * 20, "no column of different numbers"),
+        ("t.csv", "a,b\n" + "1,\n2,\n" * 20 + "inf,inf\n" * 60, "no column of different"),
+        ("t.csv", ",".join(f"c{i}" for i in range(10**6)) + "\n", "longer than 1 MB"),
+        ("t.csv", ",".join("c" + str(i) for i in range(20_000)) + "\n1\n", "20,000 columns"),
+        ("t.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("t.csv", "größe,b\n1,2\n".encode("latin-1"), "not UTF-8"),
+        ("t.csv", "a,b\n" + "1,2\n" * 20 + '"1,2\n', "cannot be read as a table"),
+        ("t.csv", b"a,b\n1\0,2\n" * 20, "bytes that no text has"),
+        ("t.csv", "a,b\n" + "1e300,1\n-1e308,2\n" * 20, "too large"),
+        ("t.parquet", b"PAR1" + b"\0" * 50, "cannot be read as a table"),
+        ("t.parquet", "not parquet", "does not begin as"),
+        ("t.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f8'}", "can be read"),
+        ("t.zip", b"PK\x03\x04" + b"\0" * 100, "cut short"),
+        ("t.exe", b"MZ", "no kind that is read"),
+    ],
+)
+def test_bad_tables_are_refused(file, name, content, words):
+    refused(file(name, content), words)
+
+
+def test_a_byte_that_is_no_utf_8_far_down(file):
+    lines = b"a,word\n" + b"1,x\n2,y\n" * 200 + b"3,\xff\n"
+    refused(file("t.csv", lines), "not UTF-8")
+
+
+def test_files_cut_short(file, tmp_path):
+    table().to_parquet(tmp_path / "whole.parquet")
+    np.save(tmp_path / "whole.npy", table().to_numpy())
+    np.savez_compressed(tmp_path / "whole.npz", x=table().to_numpy())
+    for name in ("whole.parquet", "whole.npy", "whole.npz"):
+        content = (tmp_path / name).read_bytes()
+        refused(file(f"cut-{name}", content[: len(content) * 2 // 3]))
+
+
+class Touch:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("save", [np.save, np.savez])
+def test_pickles_are_not_opened(tmp_path, save):
+    trap = tmp_path / "trap"
+    path = tmp_path / ("t.npy" if save is np.save else "t.npz")
+    save(path, np.array([Touch(trap)] * 20, object), allow_pickle=True)
+    refused(path, "Python objects")
+    path.write_bytes(b"\x80\x04" + b"." * 50)  # a bare pickle
+    refused(path, "does not begin as")
+    assert not trap.exists()
+
+
+def test_header_that_announces_more_than_there_is(file):
+    shape = "(1000000000, 1000000000)"
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+    refused(file("t.npy", content + b"\0" * 800), "cut short")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", content + b"\0" * 800)
+    refused(file("t.npz", buffer.getvalue()), "cut short")
+
+
+def test_parquet_that_repeats_one_long_word_a_million_times(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / "t.parquet"
+    with parquet.ParquetWriter(path, pa.schema({"word": pa.string(), "a": pa.int64()})) as writer:
+        for _ in range(20):  # 2 GB as plain text
+            words = ["x" * 10**5] * 1000
+            writer.write_table(pa.table({"word": words, "a": np.arange(1000) % 7}))
+    assert path.stat().st_size < 20 * 10**6
+    code = (
+        "import sys; from pathlib import Path; from mixviz.data.own import add_file;"
+        "from mixviz.data.own_prepare import Options;"
+        "assert add_file(Path(sys.argv[1]), Options()).shape == (1,);"
+        "status = Path('/proc/self/status').read_text();"
+        "print(status.split('VmHWM:')[1].split()[0])"  # most memory since this program started
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 700_000  # kilobytes
+
+
+# ---- pictures --------------------------------------------------------------------------------
+
+
+def picture(value=0, size=(12, 10), mode="L", kind="PNG"):
+    rng = np.random.default_rng(value)
+    channels = {"L": (), "RGB": (3,)}[mode]
+    pixels = rng.integers(0, 256, (size[1], size[0], *channels)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_folders_of_a_zip_are_classes(file):
+    members = {f"all/{'cat' if i % 2 else 'dog'}/{i}.png": picture(i) for i in range(20)}
+    members |= {"__MACOSX/all/._1.png": b"x", "all/.DS_Store": b"x", "all/readme.txt": "hello"}
+    added = add_file(file("pets.zip", zipped(members)), Options())
+    data = load(added.name)
+    assert data.kind == "image"
+    assert data.shape == (1, 32, 32)
+    assert data.label_names == ("cat", "dog")
+    assert (data.x.min() >= 0, data.x.max() <= 1, data.x.max() > 0.9) == (True, True, True)
+    assert data.columns["file"][data.labels == 0][0].startswith("all/cat/")
+    assert any("files that are not pictures: 1" in reason for reason in added.dropped)
+
+
+def test_folder_on_disk_in_colour_at_a_chosen_size(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(12):
+        (folder / f"{i}.jpg").write_bytes(picture(i, (40, 30), "RGB", "JPEG"))
+    (folder / "broken.png").write_bytes(picture(1)[:60])
+    (folder / "link.png").symlink_to("/etc/passwd")
+    added = add_file(folder, Options(side=16))
+    assert (added.size, added.shape, added.labelled) == (12, (3, 16, 16), False)
+    assert any("images that cannot be read: 1 (first: broken.png" in r for r in added.dropped)
+    assert load(added.name).columns["file"].tolist()[0] == "0.jpg"
+
+
+def test_pixels_are_kept_where_nothing_is_resized(file):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (15, 8, 8)).astype(np.uint8)
+    members = {}
+    for i, one in enumerate(pixels):
+        buffer = io.BytesIO()
+        Image.fromarray(one).save(buffer, "PNG")
+        members[f"{i:02d}.png"] = buffer.getvalue()
+    data = load(add_file(file("p.zip", zipped(members)), Options()).name)
+    assert np.array_equal(data.x[:, 0] * 255, pixels)
+
+
+def test_images_in_arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (20, 16, 16)).astype(np.uint8)
+    np.savez(tmp_path / "grey.npz", images=grey, labels=np.arange(20) % 4)
+    data = load(add_file(tmp_path / "grey.npz", Options()).name)
+    assert np.allclose(data.x[:, 0] * 255, grey, atol=1e-4)
+    assert len(data.label_names) == 4
+    np.save(tmp_path / "colour.npy", rng.normal(size=(20, 9, 12, 3)))
+    colour = load(add_file(tmp_path / "colour.npy", Options(side=12)).name)
+    assert colour.shape == (3, 12, 12)
+    assert (colour.x.min(), colour.x.max()) == (0, 1)
+
+
+def test_archives_that_leave_their_folder(file):
+    for name in ("../evil.png", "/evil.png", "a/../../evil.png", "C:/evil.png", "..\\evil.png"):
+        content = zipped({name: picture(), **{f"{i}.png": picture(i) for i in range(12)}})
+        refused(file("t.zip", content), "leaves the archive")
+
+
+def test_links_and_passwords_in_archives(file):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        link = zipfile.ZipInfo("a.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    refused(file("t.zip", buffer.getvalue()), "links")
+    content = bytearray(zipped({"a.png": picture()}))
+    place = content.index(b"PK\x01\x02")
+    content[place + 8] |= 1  # says that it is encrypted
+    refused(file("t.zip", bytes(content)), "encrypted")
+
+
+def test_bomb_is_refused_by_its_sizes(file):
+    content = zipped({f"{i}.png": b"\0" * 20_000_000 for i in range(12)})
+    assert len(content) < 500_000
+    refused(file("t.zip", content), "would unpack to 0.2 GB")
+
+
+def test_picture_of_gigapixels_is_refused_by_its_header(file):
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    huge = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9))
+    members = {f"{i}.png": picture(i) for i in range(12)}
+    refused(file("t.zip", zipped({**members, "huge.png": huge})), "megapixels")
+
+
+def test_archives_without_usable_pictures(file):
+    refused(file("a.zip", zipped({"a.txt": "hello"})), "holds no pictures")
+    refused(file("b.zip", zipped({"a.png": picture()})), "1 picture; at least 10")
+    broken = {f"{i}.png": b"no picture" for i in range(12)}
+    refused(file("c.zip", zipped(broken)), "can be read")
+    content = zipped({f"{i}.png": picture(i) for i in range(12)})
+    refused(file("d.zip", content[: len(content) // 2]), "cut short")
+
+
+def test_more_numbers_than_the_limit(file, monkeypatch):
+    monkeypatch.setattr(images, "LIMITS", LIMITS)
+    content = zipped({f"{i}.png": picture(i) for i in range(12)})
+    refused(file("t.zip", content), "4 to 128", side=500)
+    assert tables.LIMITS is LIMITS
+
+
+# ---- keeping ---------------------------------------------------------------------------------
+
+
+def test_the_same_file_twice_is_one_set(file):
+    path = file("t.csv", table().to_csv(index=False))
+    first = add_file(path, Options(), "One")
+    assert add_file(path, Options(), "One") == first
+    other = file("u.csv", table(40).to_csv(index=False))
+    with pytest.raises(MixvizError, match="named one already"):
+        add_file(other, Options(), "One")
+    with pytest.raises(MixvizError, match="named mnist already"):
+        add_file(other, Options(), "MNIST")
+    assert list(own_sets()) == ["one"]
+
+
+def test_renamed_deleted_and_brought_back(file):
+    added = add_file(file("t.csv", table().to_csv(index=False)), Options())
+    before = load("t").x
+    rename("t", "Another *name*")
+    assert source("t").title == "Another *name*"
+    delete("t")
+    assert "t" not in SOURCES
+    assert list(deleted_sets()) == ["t"]
+    with pytest.raises(MixvizError, match="no data set 't'"):
+        load("t")
+    restore("t")
+    assert np.array_equal(load("t").x, before)
+    assert own_sets()["t"].hash == added.hash
+    with pytest.raises(MixvizError, match="not there any more"):
+        restore("t")
+
+
+def test_new_set_of_an_old_name_is_not_the_old_one(file):
+    add_file(file("t.csv", table().to_csv(index=False)), Options())
+    before = load("t").x
+    for path in sorted((root() / "t").iterdir()):
+        path.unlink()
+    (root() / "t").rmdir()
+    add_file(file("t.csv", table(50).to_csv(index=False)), Options())
+    assert len(load("t").x) == 50 != len(before)
+
+
+def test_damaged_sets_hide_no_other(file):
+    add_file(file("whole.csv", table().to_csv(index=False)), Options())
+    add_file(file("broken.csv", table(40).to_csv(index=False)), Options())
+    x = root() / "broken" / "x.npy"
+    x.write_bytes(x.read_bytes()[:200])
+    with pytest.raises(MixvizError, match="damaged"):
+        load("broken")
+    (root() / "broken" / "description.json").write_text('{"name": "broken"')
+    assert list(own_sets()) == ["whole"]
+    assert len(load("whole")) == 30

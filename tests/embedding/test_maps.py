@@ -1,0 +1,113 @@
+"""Tests of t-SNE and UMAP: clusters stay together, the same seed the same map, new points placed."""
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from mixviz.embedding import Plane, TSNESettings, UMAPSettings, fit_map, placing
+from mixviz.errors import MixvizError
+
+QUICK = {
+    "tsne": TSNESettings(perplexity=10, iterations=150),
+    "umap": UMAPSettings(neighbours=10, epochs=60),
+}
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """Three far clusters in five dimensions, and fresh points of the same."""
+    rng = np.random.default_rng(0)
+    centres = 20 * np.eye(5)[:3]
+    which = np.arange(150) % 3
+    latents = centres[which] + rng.normal(size=(150, 5))
+    new = np.arange(30) % 3
+    return latents.astype(np.float32), which, (centres[new] + rng.normal(size=(30, 5))), new
+
+
+COMPILED = pytest.mark.slow  # UMAP is compiled in every process that uses it
+METHODS = [pytest.param("tsne"), pytest.param("umap", marks=COMPILED)]
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def fitted(request, clusters):
+    shares = []
+    coordinates, place = fit_map(request.param, clusters[0], QUICK[request.param], 2, shares.append)
+    return request.param, coordinates, place, shares
+
+
+def test_clusters_stay_together_and_new_points_join_theirs(fitted, clusters):
+    _, coordinates, place, _ = fitted
+    _, which, new, of_new = clusters
+    assert coordinates.shape == (150, 2)
+    assert coordinates.dtype == np.float32
+    nearest = KNeighborsClassifier(4).fit(coordinates, which)
+    assert nearest.score(coordinates, which) == 1
+    assert nearest.score(place(new.astype(np.float32)), of_new) == 1
+
+
+def test_progress_goes_up_to_one(fitted):
+    shares = fitted[3]
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.9
+    assert min(shares) >= 0
+
+
+def test_a_kept_map_places_points_as_the_fitted_one_did(fitted, clusters):
+    method, coordinates, place, _ = fitted
+    new = clusters[2].astype(np.float32)
+    again = placing(method, clusters[0], coordinates, QUICK[method])
+    assert again(new) == pytest.approx(place(new), abs=1e-3)
+
+
+@COMPILED
+def test_the_same_seed_gives_the_same_map_and_another_seed_another(clusters):
+    settings = QUICK["umap"]
+    first, _ = fit_map("umap", clusters[0], settings, 2)
+    assert (fit_map("umap", clusters[0], settings, 2)[0] == first).all()
+    other = settings.model_copy(update={"seed": 1})
+    assert (fit_map("umap", clusters[0], other, 2)[0] != first).any()
+
+
+def test_three_dimensions(clusters):
+    shares = []
+    coordinates, place = fit_map("tsne", clusters[0], QUICK["tsne"], 3, shares.append)
+    assert coordinates.shape == (150, 3)
+    assert place is None
+    assert shares[-1] == 1
+    neighbours = KNeighborsClassifier(4).fit(coordinates, clusters[1])
+    assert neighbours.score(coordinates, clusters[1]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("latents", "said"),
+    [
+        (np.zeros((50, 3), np.float32), "same latents"),
+        (np.zeros((3, 3), np.float32), "at least"),
+        (np.full((50, 3), np.nan, np.float32), "diverged"),
+    ],
+)
+def test_what_cannot_be_mapped_is_said(latents, said):
+    with pytest.raises(MixvizError, match=said):
+        fit_map("umap", latents, UMAPSettings(), 2)
+
+
+def test_plane_of_three_dimensions_holds_the_most_variance():
+    rng = np.random.default_rng(0)
+    latents = (
+        rng.normal(size=(500, 6))
+        * [5, 4, 3, 0.1, 0.1, 0.1]
+        @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    )
+    plane = Plane.fit(latents, dimensions=3)
+    assert plane.project(latents).var(0).sum() == pytest.approx(latents.var(0).sum(), rel=0.01)
+    covariance = plane.project_covariances(np.cov(latents.T)[None])[0]
+    assert covariance == pytest.approx(np.cov(plane.project(latents).T), abs=1e-9)
+
+
+def test_plane_along_chosen_axes():
+    latents = np.arange(12.0).reshape(3, 4)
+    plane = Plane.along(4, (3, 1))
+    assert plane.project(latents).tolist() == latents[:, [3, 1]].tolist()
+    assert plane.project_covariances(np.array([[1.0, 2.0, 3.0, 4.0]])).tolist() == [
+        [[4, 0], [0, 2]]
+    ]

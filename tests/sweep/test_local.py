@@ -1,0 +1,89 @@
+"""Tests of a sweep in real processes: complete, resumable, never twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mixviz.runs import RunStore, Status
+from mixviz.sweep import Sweep, train_all
+from mixviz.training.trainer import Trainer, create_run
+
+BLOCK = {
+    "models": "gmvae-v2",
+    "datasets": "arcs",
+    "set": {"components": 3, "epochs": 2, "batch_size": 1000, "snapshot_points": 100},
+}
+
+
+SLOW = [{**BLOCK, "set": BLOCK["set"] | {"epochs": 6, "slow_start": 20}}]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path)
+
+
+def made(**values):
+    return Sweep.model_validate({"name": "made", "seeds": 2, "runs": [BLOCK]} | values).trials()
+
+
+def test_only_what_is_missing_is_trained(store):
+    first, second = made()
+    done = create_run(store, first.plan)
+    assert Trainer(store, done).train() is Status.FINISHED
+    created = store.get(done).created
+
+    seen = []
+    outcome = train_all(store, [first, second], "made", jobs=2, progress=seen.append)
+    assert set(outcome.runs.values()) == {Status.FINISHED}
+    assert not outcome.interrupted
+    assert outcome.steps == outcome.total_steps == 40
+    assert len(outcome.runs) == len(store.runs()) == 2
+    assert store.get(done).created == created
+    assert seen and all(each.steps <= 40 for each in seen)
+    assert all("made" in tags for tags in store.table()["tags"])
+
+    again = train_all(store, [first, second], "made")
+    assert again.runs == outcome.runs
+
+
+def test_interrupted_sweep_goes_on_where_it_ended(store):
+    trials = made(seeds=1, runs=SLOW)
+    program = (
+        "import sys\nfrom pathlib import Path\n"
+        "from mixviz.runs import RunStore\nfrom tests.sweep.test_local import made, SLOW\n"
+        "from mixviz.sweep import train_all\n"
+        "trials = made(seeds=1, runs=SLOW)\n"
+        "outcome = train_all(RunStore(Path(sys.argv[1])), trials, 'made')\n"
+        "sys.exit(3 if outcome.interrupted else 0)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(store.home)],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    deadline = time.monotonic() + 120
+    while not (store.runs() and store.runs()[0].step > 3):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 3
+    (run,) = store.runs()
+    assert run.status is Status.STOPPED and 3 < run.step < run.total_steps
+    store.update(run.id, config={**run.config, "run": {**run.config["run"], "slow_start": 0.0}})
+
+    outcome = train_all(store, trials, "made")
+    assert list(outcome.runs) == [run.id]
+    assert store.get(run.id).status is Status.FINISHED
+
+
+def test_run_that_failed_is_made_anew(store):
+    (trial,) = made(seeds=1)
+    failed = create_run(store, trial.plan)
+    store.update(failed, status=Status.FAILED)
+    outcome = train_all(store, [trial], "made")
+    assert failed not in outcome.runs
+    assert list(outcome.runs.values()) == [Status.FINISHED]
