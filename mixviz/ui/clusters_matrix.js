@@ -100,6 +100,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     draw(table, data)
   }
   return () => {
+    // Streamlit also calls this for an update that a newer one has overtaken: then all stays.
+    if (parentElement.isConnected) return
     table.root.remove()
     tables.delete(parentElement)
   }

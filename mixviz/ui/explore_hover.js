@@ -67,6 +67,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   if (viewer.wanted) show(viewer)
   return () => {
+    // Streamlit also calls this for an update that a newer one has overtaken: then all stays.
+    if (parentElement.isConnected) return
     document.removeEventListener("mixviz-point", viewer.listen)
     viewer.card.remove()
     viewers.delete(parentElement)

@@ -327,6 +327,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   plot.div.setAttribute("aria-label", data.label)
   if (!isDrawn(plot, data)) draw(plot)
   return () => {
+    // Streamlit also calls this for an update that a newer one has overtaken: then all stays.
+    if (parentElement.isConnected) return
     plot.gone = true
     plot.resizer?.disconnect()
     plot.forget?.()

@@ -122,6 +122,8 @@ export default function ({ data, parentElement, setStateValue }) {
     ask(pad, true)
   }
   return () => {
+    // Streamlit also calls this for an update that a newer one has overtaken: then all stays.
+    if (parentElement.isConnected) return
     pad.root.remove()
     pads.delete(parentElement)
   }

@@ -50,9 +50,9 @@ def served(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
     st.cache_data.clear()
 
 
-def trained(store, model="gmvae-v2", name="Shown"):
-    """Train a short run on arcs and return its id."""
-    run = create_run(store, plan(dataset="arcs", model=model, values=SHORT), name)
+def trained(store, model="gmvae-v2", name="Shown", dataset="arcs"):
+    """Train a short run and return its id."""
+    run = create_run(store, plan(dataset=dataset, model=model, values=SHORT), name)
     assert Trainer(store, run).train() is Status.FINISHED
     return run
 

@@ -143,22 +143,23 @@ def test_a_map_is_kept_under_what_it_came_from(store, run):
         MapChoice(run, "arcs", "test", "tsne", 2, {"perplexity": 0.5}).key("x")
 
 
-@pytest.mark.slow
-def test_a_map_is_made_with_prior_samples_and_read_again(store, run):
+def test_a_map_is_made_with_prior_samples_and_read_again(store):
+    run = trained(store, dataset="digits")
     settings = {"iterations": 50, "perplexity": 5.0, "prior_samples": 30}
-    choice = MapChoice(run, "arcs", "test", "tsne", 2, settings)
+    choice = MapChoice(run, "digits", "test", "tsne", 2, settings)
+    encoding = encode_run(store, run, "digits", "test")
     said = []
     make_map(store, lambda share, text: said.append((share, text)), **choice.parameters())
-    found = read_map(store, choice, encode_run(store, run))
-    assert found.points.shape == (10_000, 2)
+    found = read_map(store, choice, encoding)
+    assert found.points.shape == (len(encoding.data), 2)
     assert found.prior.shape == (30, 2)
     assert max(share for share, _ in said) <= 1
     assert any("Placing" in text for _, text in said)
 
-    place_points(store, lambda share, text: None, "pinwheel", "test", **choice.parameters())
-    other = encode_run(store, run, "pinwheel", "test")
+    place_points(store, lambda share, text: None, "digits", "train", **choice.parameters())
+    other = encode_run(store, run, "digits", "train")
     placed = store.artifacts.read(PLACED, placed_key(found.key, other.key))["points"]
-    assert placed.shape == (10_000, 2)
+    assert placed.shape == (len(other.data), 2)
     low, high = found.points.min(0), found.points.max(0)
     assert ((placed > 2 * low - high) & (placed < 2 * high - low)).all()
 

@@ -97,9 +97,10 @@ def test_typed_name_is_kept_and_used(server, pictures, open_page):
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     page.mouse.dblclick(box["x"] + 160, box["y"] + 52)
-    page.wait_for_selector(".gdg-growing-entry, textarea, input.gdg-input")
-    page.keyboard.type("my <b>own</b>")
-    page.keyboard.press("Enter")
+    page.wait_for_selector("textarea.gdg-input:focus")
+    # With no time at all between its keys, the table's editor is left before it has taken the text.
+    page.keyboard.type("my <b>own</b>", delay=50)
+    page.keyboard.press("Enter", delay=50)
     expected = f"{component} · my <b>own</b>"
     until(page, lambda: first.inner_text().strip() == expected, 60, "the name in the matrix")
     assert given_names(server.store, pictures.id) == {component: "my <b>own</b>"}

@@ -24,6 +24,14 @@ GL_FIGURES = """
   plot => plot.querySelector('.gl-container canvas')).length
 """
 
+COUNT_PURGES = """
+() => {
+  const purge = window.Plotly.purge
+  window.purges = 0
+  window.Plotly.purge = plot => { window.purges += 1; return purge(plot) }
+}
+"""
+
 
 @pytest.fixture
 def watched(server, open_page):
@@ -59,6 +67,13 @@ def test_plots_are_never_mounted_again(watched):
     shown = "d._fullData.filter(t => t.uid.startsWith('points-')).map(t => t.x.length)"
     assert sum(look(page, shown)) == 10_000
     assert 1 <= page.evaluate(GL_FIGURES) <= 4
+
+    shown = page.locator(".live-plot").count()
+    page.evaluate(COUNT_PURGES)
+    page.get_by_role("link", name="Home").click()
+    until(
+        page, lambda: page.evaluate("window.purges") >= shown, 30, "plots that were left are purged"
+    )
 
 
 def test_zoom_survives_frames_until_a_double_click(watched):

@@ -19,7 +19,7 @@ BLOCK = {
 }
 
 
-SLOW = [{**BLOCK, "set": BLOCK["set"] | {"epochs": 6, "slow_start": 20}}]
+SLOW = [{**BLOCK, "set": BLOCK["set"] | {"epochs": 6, "slow_start": 8}}]
 
 
 @pytest.fixture
