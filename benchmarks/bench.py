@@ -1,11 +1,10 @@
 """Speed of training and of the pages, as ratios to a bare loop and in frames a second.
 
-    python benchmarks/bench.py [arcs] [mnist] [watched] [pages]
+    python benchmarks/bench.py [PART ...]
 
-Prints what it measures (by default all) and writes it into `bench.json` beside this file. MNIST is
-measured where it is at hand. Ratios
-pair runs that follow each other, so that they hold when the machine's speed drifts. Nothing else
-should run meanwhile.
+Prints what it measures (by default all parts) and writes it into `bench.json` beside this file. What
+needs MNIST is measured where it is at hand. Ratios pair runs that follow each other, so that they hold
+when the machine's speed drifts. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -22,6 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.catalogue import catalogue  # noqa: E402
+from benchmarks.explore import a_million, all_of_mnist, maps  # noqa: E402
+from benchmarks.pad import pad  # noqa: E402
 from mixviz.data import source  # noqa: E402
 from mixviz.runs import RunStore  # noqa: E402
 from tests.browser.driver import (  # noqa: E402
@@ -180,7 +182,13 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "mnist": lambda: compare("mnist", 1),
     "watched": watched_pairs,
     "pages": pages,
+    "maps": maps,
+    "70,000": all_of_mnist,
+    "million": a_million,
+    "pad": pad,
+    "catalogue": catalogue,
 }
+WITH_MNIST = ("mnist", "70,000")
 
 
 def main() -> None:
@@ -192,13 +200,13 @@ def main() -> None:
         parser.error(f"no part {min(unknown)!r}; there are {', '.join(PARTS)}")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in parts:
-        if part == "mnist" and source("mnist").missing:
-            print("MNIST is left out:", source("mnist").missing)
+        if part in WITH_MNIST and source("mnist").missing:
+            print(f"{part} is left out:", source("mnist").missing)
             continue
         results[part] = PARTS[part]()
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         for name, value in results[part].items():
-            print(f"{part:<8} {name:<28} {value:>10,.2f}", flush=True)
+            print(f"{part:<10} {name:<28} {value:>10,.2f}", flush=True)
 
 
 if __name__ == "__main__":

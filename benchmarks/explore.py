@@ -1,30 +1,22 @@
 """Speed of Explore: maps computed and read again, first pictures, lasso to thumbnails.
 
-    python benchmarks/explore_bench.py
-
-Prints a table and writes `explore_bench.json` beside this file. 70,000 points are MNIST's and are left
-out where it is not at hand; a million points are drawn like the arcs. Nothing else should run meanwhile.
+70,000 points are MNIST's, a million are drawn like the arcs.
 """
 
-import json
 import statistics
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from mixviz.embedding import SETTINGS, fit_map
+from mixviz.runs import RunStore
+from mixviz.runs.bundle import import_shipped
+from tests.browser.driver import ROOT, Server, chromium
 
-from mixviz.data import source  # noqa: E402
-from mixviz.embedding import SETTINGS, fit_map  # noqa: E402
-from mixviz.runs import RunStore  # noqa: E402
-from mixviz.runs.bundle import import_shipped  # noqa: E402
-from tests.browser.driver import Server, chromium  # noqa: E402
-
-RESULTS = Path(__file__).with_suffix(".json")
 TIMES = 3
 MAP = '.live-plot[data-frames][aria-label^="Map by"]'
 LASSO = [(0.35, 0.35), (0.5, 0.3), (0.6, 0.45), (0.55, 0.6), (0.4, 0.62)]
@@ -102,34 +94,31 @@ def page(server: Server, url: str) -> dict[str, float]:
     }
 
 
-def pages() -> dict[str, dict[str, float]]:
-    """Measure the page with 70,000 and with a million points."""
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder))
-        server.start()
-        try:
-            import_shipped(server.store, ROOT / "checkpoints")
-            runs = {run.dataset: run.id for run in server.store.runs(1000) if run.shipped}
-            if source("mnist").missing:
-                print("MNIST is left out:", source("mnist").missing)
-            else:
-                found["70,000"] = page(server, f"explore?run={runs['mnist']}&part=all")
-            server.mixviz("add", million(folder), "--name", "million", "--scaling", "none")
-            found["million"] = page(server, f"explore?run={runs['arcs']}&on=million")
-        finally:
-            server.kill()
-    return found
+def all_of_mnist() -> dict[str, float]:
+    """Measure the page with MNIST's 70,000 images."""
+    with tempfile.TemporaryDirectory() as folder, serving(folder) as server:
+        return page(server, f"explore?run={shipped(server, 'mnist')}&part=all")
 
 
-def main() -> None:
-    """Measure everything, print the table and write it."""
-    results = {"maps": maps(), **pages()}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for group, figures in results.items():
-        for name, value in figures.items():
-            print(f"{group:<8} {name:<24} {value:>10,.2f}")
+def a_million() -> dict[str, float]:
+    """Measure the page with a million points."""
+    with tempfile.TemporaryDirectory() as folder, serving(folder) as server:
+        server.mixviz("add", million(folder), "--name", "million", "--scaling", "none")
+        return page(server, f"explore?run={shipped(server, 'arcs')}&on=million")
 
 
-if __name__ == "__main__":
-    main()
+@contextmanager
+def serving(folder: str) -> Iterator[Server]:
+    """Give a server with the shipped runs."""
+    server = Server(Path(folder))
+    server.start()
+    try:
+        import_shipped(server.store, ROOT / "checkpoints")
+        yield server
+    finally:
+        server.kill()
+
+
+def shipped(server: Server, dataset: str) -> str:
+    """Return the id of a shipped run on a data set."""
+    return next(r.id for r in server.store.runs(1000) if r.shipped and r.dataset == dataset)

@@ -1,28 +1,22 @@
 """Time from a move of the pad's handle to the decoded picture on the screen.
 
-    python benchmarks/pad_bench.py
-
 The browser sends a place, the server decodes it and answers with a PNG, the browser shows it; one
-question at a time, as in a drag. Nothing else should run meanwhile.
+question at a time, as in a drag.
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from mixviz.analysis.encoded import saved_model  # noqa: E402
-from mixviz.analysis.generation import decode_points  # noqa: E402
-from mixviz.data import source  # noqa: E402
-from mixviz.runs import RunStore  # noqa: E402
-from mixviz.runs.bundle import import_shipped  # noqa: E402
-from tests.browser.driver import Server, chromium  # noqa: E402
+from mixviz.analysis.encoded import saved_model
+from mixviz.analysis.generation import decode_points
+from mixviz.data import source
+from mixviz.runs import RunStore
+from mixviz.runs.bundle import import_shipped
+from tests.browser.driver import ROOT, Server, chromium
 
 MOVES = 60
 WARM = 10  # first moves, which are not counted
@@ -77,8 +71,3 @@ def decoding(store: RunStore, run: str) -> float:
         decode_points(saved, place)
         times.append(1000 * (time.perf_counter() - began))
     return statistics.median(times[WARM:])
-
-
-if __name__ == "__main__":
-    for name, value in pad().items():
-        print(f"{name:<12} {value:8.1f}")

@@ -1,27 +1,20 @@
 """How fast Compare is with 10,000 runs: the table's query, the filters, the page as a whole.
 
-    python benchmarks/compare_bench.py [--runs 10000]
-
-The store is filled by script in a temporary folder. Prints one JSON document: seconds, each the
-median of several repetitions.
+The store is filled by script in a temporary folder.
 """
 
-import argparse
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from mixviz.evaluation.comparison import groups  # noqa: E402
-from mixviz.runs import RunStore  # noqa: E402
-from mixviz.training.config import plan  # noqa: E402
+from mixviz.evaluation.comparison import groups
+from mixviz.runs import RunStore
+from mixviz.training.config import plan
+from tests.browser.driver import ROOT
 
 SEEDS = 5
 
@@ -76,7 +69,7 @@ def median_seconds(work: Callable[[], object], repetitions: int = 5) -> float:
     return round(statistics.median(times), 3)
 
 
-def measure(runs: int) -> dict[str, float]:
+def catalogue(runs: int = 10_000) -> dict[str, float]:
     """Measure Compare on a store of its own with so many runs; seconds by what was done."""
     from streamlit.testing.v1 import AppTest
 
@@ -89,24 +82,13 @@ def measure(runs: int) -> dict[str, float]:
             page = AppTest.from_file(str(ROOT / "pages" / "compare.py"), default_timeout=120)
             page.run()  # imports what pages need, and the shipped runs
             fill(store, runs)
-            found["first table"] = median_seconds(store.table, 1)
-            found["table"] = median_seconds(store.table)
+            found["first_table_seconds"] = median_seconds(store.table, 1)
+            found["table_seconds"] = median_seconds(store.table)
             table = store.table()
-            found["groups over seeds"] = median_seconds(lambda: groups(table))
-            found["page"] = median_seconds(page.run)
+            found["groups_seconds"] = median_seconds(lambda: groups(table))
+            found["page_seconds"] = median_seconds(page.run)
         finally:
             os.environ.pop("MIXVIZ_HOME")
             if before is not None:
                 os.environ["MIXVIZ_HOME"] = before
     return found
-
-
-def main() -> None:
-    """Print what was measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=10_000)
-    print(json.dumps(measure(parser.parse_args().runs), indent=1))
-
-
-if __name__ == "__main__":
-    main()
