@@ -32,6 +32,7 @@ from tests.browser.driver import (  # noqa: E402
     await_plot,
     chromium,
     frames,
+    user,
 )
 
 RESULTS = Path(__file__).with_suffix(".json")
@@ -142,16 +143,19 @@ def watched() -> dict[str, float]:
 
 
 def pages() -> dict[str, float]:
-    """Seconds from a click on a link to the first picture, on a server that runs."""
+    """Seconds from a click on a link to the first picture, on a server that runs.
+
+    From the third visit on a browser keeps the program in compiled form; the first visit is given apart.
+    """
     found: dict[str, list[float]] = {"home": [], "replay": []}
-    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+    with tempfile.TemporaryDirectory() as folder, user() as browser:
         server = Server(Path(folder))
         server.start()
         try:
             browser.new_page().goto(server.url)
             time.sleep(12)  # shipped runs are unpacked, PyTorch is imported
             run = next(run.id for run in RunStore(Path(folder)).runs() if run.shipped)
-            for _ in range(PAIRS):
+            for _ in range(PAIRS + 2):
                 page = browser.new_page()
                 began = time.perf_counter()
                 page.goto(server.url)
@@ -164,7 +168,14 @@ def pages() -> dict[str, float]:
                 page.close()
         finally:
             server.kill()
-    return {f"{name}_seconds": statistics.median(times) for name, times in found.items()}
+    return {
+        figure: value
+        for name, times in found.items()
+        for figure, value in (
+            (f"{name}_seconds", statistics.median(times[2:])),
+            (f"{name}_first_seconds", times[0]),
+        )
+    }
 
 
 def watched_pairs() -> dict[str, float]:

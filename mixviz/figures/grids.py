@@ -81,6 +81,11 @@ def reconstruction_grid(snapshot: Snapshot, subsample: Subsample, columns: int =
     return png(tiled(stacked.reshape(-1, *stacked.shape[2:]), TILE, GAP))
 
 
+def as_pixels(images: np.ndarray) -> np.ndarray:
+    """Return images in [0, 1] as uint8; what lies outside is cut off."""
+    return np.round(np.nan_to_num(images).clip(0, 1) * 255).astype(np.uint8)
+
+
 def rgba(images: np.ndarray) -> np.ndarray:
     """(..., C, H, W) to (..., H, W, 4)."""
     if images.ndim not in (4, 5) or images.shape[-3] not in (1, 3) or images.dtype != np.uint8:

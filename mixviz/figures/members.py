@@ -8,13 +8,6 @@ from mixviz.figures.grids import GAP, TILE, enlargement, gutter, png, rgba, tile
 
 _BETWEEN = 12  # pixels between blocks
 
-__all__ = ["as_pixels", "component_rows"]
-
-
-def as_pixels(images: np.ndarray) -> np.ndarray:
-    """Return images in [0, 1] as uint8; what lies outside is cut off."""
-    return np.round(np.nan_to_num(images).clip(0, 1) * 255).astype(np.uint8)
-
 
 def component_rows(
     blocks: Sequence[Sequence[np.ndarray]],

@@ -11,11 +11,6 @@ COLUMNS = 25
 _LARGEST = 40  # pixels along a side; larger images are reduced
 
 
-def pixels_of(x: np.ndarray) -> np.ndarray:
-    """Images with values in [0, 1] as bytes."""
-    return (np.asarray(x).clip(0, 1) * 255).round().astype(np.uint8)
-
-
 def sheet(images: np.ndarray) -> tuple[bytes, int, int]:
     """Lay images out in rows of `COLUMNS` and return a PNG or JPEG, and a tile's width and height.
 

@@ -7,8 +7,9 @@ import streamlit as st
 from mixviz.analysis.encoded import saved_model
 from mixviz.analysis.generation import component_samples
 from mixviz.analysis.members import ORDERS, chosen_members, mean_members
-from mixviz.figures.members import as_pixels, component_rows
-from mixviz.figures.members_plane import Layer
+from mixviz.figures.grids import as_pixels
+from mixviz.figures.members import component_rows
+from mixviz.figures.planar import Layer
 from mixviz.runs.names import given_names, name_component
 from mixviz.ui import keys
 from mixviz.ui.clusters_gallery import gallery, picture, plane

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mixviz.figures.grids import image_grid
-from mixviz.figures.members import as_pixels
-from mixviz.figures.members_plane import Layer, planar_figure
+from mixviz.figures.grids import as_pixels, image_grid
+from mixviz.figures.planar import Layer, planar_figure
 from mixviz.ui.live_plot import live_plot
 from mixviz.ui.runs import literal
 

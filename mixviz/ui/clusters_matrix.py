@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from mixviz.figures.matrix import matrix_table
-from mixviz.figures.members_plane import Layer
+from mixviz.figures.planar import Layer
 from mixviz.ui import keys
 from mixviz.ui.clusters_gallery import gallery, plane
 from mixviz.ui.clusters_view import View

@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from mixviz.data import Dataset
-from mixviz.figures.thumbnails import COLUMNS, PER_SHEET, pixels_of, sheet
+from mixviz.figures.grids import as_pixels
+from mixviz.figures.thumbnails import COLUMNS, PER_SHEET, sheet
 from mixviz.ui import keys
 
 _CSS = """
@@ -52,7 +53,7 @@ def _sheet(data: Dataset, number: int, describe: Callable[[int], str]) -> dict[s
     rows = range(number * PER_SHEET, min((number + 1) * PER_SHEET, len(data)))
     found: dict[str, Any] = {"number": number, "captions": [describe(row) for row in rows]}
     if data.kind == "image":
-        images = pixels_of(data.x[rows.start : rows.stop])
+        images = as_pixels(data.x[rows.start : rows.stop])
         picture, width, height = sheet(images)
         kind = "png" if images.shape[1] == 1 else "jpeg"
         found |= {"picture": base64.b64encode(picture).decode(), "kind": kind}

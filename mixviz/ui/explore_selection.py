@@ -12,8 +12,7 @@ import streamlit as st
 from mixviz.analysis.encoded import Encoding
 from mixviz.analysis.maps import Map
 from mixviz.analysis.neighbours import nearest, within
-from mixviz.figures.grids import image_grid
-from mixviz.figures.thumbnails import pixels_of
+from mixviz.figures.grids import as_pixels, image_grid
 from mixviz.ui import keys
 from mixviz.ui.explore_colours import describe, is_error, label_name
 from mixviz.ui.explore_controls import choices
@@ -210,7 +209,7 @@ def _members(encoding: Encoding, rows: np.ndarray) -> None:
         )
     shown = rows[(page - 1) * size : page * size]
     if encoding.data.kind == "image":
-        picture = image_grid(pixels_of(encoding.data.x[shown]), columns=12, tile=40)
+        picture = image_grid(as_pixels(encoding.data.x[shown]), columns=12, tile=40)
         st.image(picture, width="stretch")
         first, last = (page - 1) * size + 1, (page - 1) * size + len(shown)
         st.caption(f"{first:,} to {last:,} of {len(rows):,}, by component, the surest first.")
@@ -267,7 +266,7 @@ def _point(encoding: Encoding, names: list[str]) -> None:
     together = np.concatenate([[row], rows])
     if encoding.data.kind == "image":
         st.image(
-            image_grid(pixels_of(encoding.data.x[together]), columns=9, tile=40), width="stretch"
+            image_grid(as_pixels(encoding.data.x[together]), columns=9, tile=40), width="stretch"
         )
         st.caption("The point, then its nearest neighbours in latent space, nearest first.")
     table = pd.DataFrame(

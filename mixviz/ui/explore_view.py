@@ -19,8 +19,7 @@ from mixviz.figures.embedding import (
     map_extent,
 )
 from mixviz.figures.embedding_colours import Colouring
-from mixviz.figures.embedding_raster import raster_figure
-from mixviz.figures.raster import raster
+from mixviz.figures.embedding_raster import raster, raster_figure
 from mixviz.runs.names import component_names
 from mixviz.ui import keys
 from mixviz.ui.explore_colours import called, colouring_of, colourings, describe

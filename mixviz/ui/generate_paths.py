@@ -12,9 +12,9 @@ from mixviz.analysis.generation import (
     style_traversal,
 )
 from mixviz.data import Dataset
-from mixviz.figures.members import as_pixels
-from mixviz.figures.members_plane import Layer
+from mixviz.figures.grids import as_pixels
 from mixviz.figures.palette import colour
+from mixviz.figures.planar import Layer
 from mixviz.figures.traversal import interpolation_strip, traversal_grid
 from mixviz.runs import Run
 from mixviz.runs.names import component_names

@@ -8,9 +8,9 @@ import streamlit as st
 from mixviz.analysis.encoded import checkpoint_hash, saved_model
 from mixviz.analysis.generation import component_samples, reconstructions
 from mixviz.data import Dataset, load
-from mixviz.figures.grids import image_grid
-from mixviz.figures.members import as_pixels, component_rows
-from mixviz.figures.members_plane import Layer
+from mixviz.figures.grids import as_pixels, image_grid
+from mixviz.figures.members import component_rows
+from mixviz.figures.planar import Layer
 from mixviz.runs import Run
 from mixviz.runs.names import component_names
 from mixviz.training.saved import Saved

@@ -283,7 +283,8 @@ async function draw(plot) {
         watchZoom(plot)
         if (plot.pick) watchPicking(plot)
         plot.resizer = new ResizeObserver(() => {
-          if (!plot.gone && plot.div.offsetParent) Plotly.Plots.resize(plot.div)
+          if (plot.gone || !plot.div.offsetParent) return
+          if (plot.div.clientWidth !== plot.div._fullLayout.width) Plotly.Plots.resize(plot.div)
         })
         plot.resizer.observe(plot.div)
       }

@@ -16,7 +16,7 @@ from mixviz.analysis.generation import decode_points
 from mixviz.analysis.members import mixture_of
 from mixviz.embedding import Plane
 from mixviz.figures.contours import Extent
-from mixviz.figures.members import as_pixels
+from mixviz.figures.grids import as_pixels
 from mixviz.figures.pad import (
     pad_backdrop,
     plane_snapshot,

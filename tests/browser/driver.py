@@ -10,10 +10,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from playwright.sync_api import (
     Browser,
+    BrowserContext,
     ConsoleMessage,
     Locator,
     Page,
@@ -153,18 +155,36 @@ class Problems:
             self.found.append(f"request: {request.url[:200]}")
 
 
+_ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Give a headless Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=str(find_chromium(install=True)),
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+            executable_path=str(find_chromium(install=True)), args=_ARGUMENTS
         )
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def user() -> Iterator[BrowserContext]:
+    """Give a headless Chromium that keeps files between pages, as that of a user does."""
+    with sync_playwright() as playwright, TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=str(find_chromium(install=True)),
+            args=_ARGUMENTS,
+            viewport={"width": 1400, "height": 1000},
+        )
+        try:
+            yield context
+        finally:
+            context.close()
 
 
 def frames(page: Page, plot: str = "latent") -> int:

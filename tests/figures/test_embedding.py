@@ -10,8 +10,8 @@ from PIL import Image
 
 from mixviz.figures.embedding import density_outlines, embedding_figure, gaussian_outlines
 from mixviz.figures.embedding_colours import by_column, by_error, by_name, by_number
+from mixviz.figures.embedding_raster import raster
 from mixviz.figures.palette import RGB, UNKNOWN
-from mixviz.figures.raster import raster
 from mixviz.figures.thumbnails import COLUMNS, sheet
 
 POINTS = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixviz.figures.grids import GAP, TILE
+from mixviz.figures.grids import GAP, TILE, as_pixels
 from mixviz.figures.matrix import MOST_CELLS, matrix_table, tree_figure
-from mixviz.figures.members import as_pixels, component_rows
-from mixviz.figures.members_plane import Layer, planar_figure
+from mixviz.figures.members import component_rows
 from mixviz.figures.pad import plane_snapshot, point_picture, square_extent, vector_picture
 from mixviz.figures.palette import RGB, colour
+from mixviz.figures.planar import Layer, planar_figure
 from mixviz.figures.traversal import BARS, interpolation_strip, stacked_bar
 
 
