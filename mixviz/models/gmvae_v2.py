@@ -115,6 +115,13 @@ class GMVAEv2(GMVAE):
             },
             "As printed: Adam 1e-4, no constraint on MNIST.",
         ),
+        "v2-svhn-paper": Preset(
+            "v2 figure 6: SVHN",
+            "svhn",
+            {"components": 20, "epochs": 100, "batch_size": 50, "learning_rate": 1e-4},
+            "The paper prints its SVHN network and samples, but neither K nor S; epochs and batch are "
+            "those of the released code.",
+        ),
     }
 
     def bound(

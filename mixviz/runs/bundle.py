@@ -16,7 +16,7 @@ import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,6 +49,8 @@ def export_run(
 ) -> None:
     """Write a run as one file; a run that is being trained is written as interrupted.
 
+    A finished run leaves out the moments of its optimisers, most of a checkpoint, which nothing needs.
+
     Parameters
     ----------
     store
@@ -79,6 +81,11 @@ def export_run(
         raise MixvizError(
             f"Run {run.id} does not fit in a bundle because of its {field}."
         ) from error
+    needed = [
+        name
+        for name in CHECKPOINT_FILES
+        if run.status is not Status.FINISHED or name != "optimizer.safetensors"
+    ]
     curves = [[step, epoch, _portable(terms)] for step, epoch, terms in store.terms(run.id)]
     events = [[e.step, e.field, e.value, e.previous] for e in store.events(run.id)]
     named = names.as_json(names.given_names(store, run.id))
@@ -98,7 +105,7 @@ def export_run(
                 text = json.dumps(value, allow_nan=False).encode()
                 archive.writestr(_entry(name), text)
                 size += len(text)
-            for name, source in _open_checkpoint(store.checkpoint_folder(run.id), stack):
+            for name, source in _open_checkpoint(store.checkpoint_folder(run.id), needed, stack):
                 size += _copy(source, archive, f"checkpoint/{name}")
             for done, name in enumerate(["subsample.npz", *moments]):
                 with suppress(FileNotFoundError), (folder / name).open("rb") as source:
@@ -114,13 +121,15 @@ def export_run(
         raise MixvizError(f"{path} could not be written: {error.strerror or error}.") from error
 
 
-def _open_checkpoint(folder: Path, stack: ExitStack) -> list[tuple[str, BinaryIO]]:
+def _open_checkpoint(
+    folder: Path, needed: Sequence[str], stack: ExitStack
+) -> list[tuple[str, BinaryIO]]:
     """Open the files of one and the same checkpoint, which a trainer replaces as a whole folder."""
     for _ in range(5):
         files: list[tuple[str, BinaryIO]] = []
         try:
             before = folder.stat()
-            for name in CHECKPOINT_FILES:
+            for name in needed:
                 files.append((name, stack.enter_context((folder / name).open("rb"))))
             if os.path.samestat(before, folder.stat()):
                 return files

@@ -184,7 +184,8 @@ class Trainer:
         self.step, self.seconds_before = state["step"], state["seconds"]
         checkpoints.load_weights(self.folder, self.model)
         checkpoints.restore_live(state, self.model)
-        checkpoints.load_optimizers(self.folder, self.model, self.noise)
+        if self.step < self.total and not self.model.converged():
+            checkpoints.load_optimizers(self.folder, self.model, self.noise)
         self.store.rewind(self.run, self.step)
         steps = self.store.snapshot_steps(self.run)
         last = self.store.snapshot(self.run, steps[-1]) if steps else None

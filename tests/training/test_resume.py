@@ -3,9 +3,11 @@
 import random
 
 import pytest
+from safetensors.torch import load_file
 
 from mixviz.models import MODELS
-from mixviz.runs import Event, Status
+from mixviz.runs import Event, RunStore, Status
+from mixviz.runs.bundle import export_run, import_run
 from mixviz.training import trainer
 from mixviz.training.trainer import Trainer
 from tests.training.conftest import (
@@ -171,3 +173,16 @@ def test_snapshots_do_not_change_training(store, monkeypatch, always, case):
     counts = [len(store.snapshot_steps(run)) for run in runs]
     assert counts == [store.get(runs[0]).step + 1, 2]
     assert_same_training(store, *runs)
+
+
+@pytest.mark.parametrize("model", ["gmvae-v2", "dec", "k-means"])
+def test_finished_run_from_a_file_is_scored_again_without_its_moments(store, tmp_path, model):
+    run = finish(store, begin(store, model))
+    export_run(store, run, tmp_path / "run.mixviz")
+    other = RunStore(tmp_path / "other")
+    import_run(other, tmp_path / "run.mixviz")
+    assert not (other.checkpoint_folder(run) / "optimizer.safetensors").exists()
+    finish(other, run)
+    assert other.get(run).result["accuracy"] == store.get(run).result["accuracy"]
+    weights = [load_file(s.checkpoint_folder(run) / "model.safetensors") for s in (store, other)]
+    assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
