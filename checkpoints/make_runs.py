@@ -2,7 +2,7 @@
 
     python checkpoints/make_runs.py [NAME ...]
 
-MNIST is read from `MIXVIZ_DATA`. About ten minutes on two cores.
+MNIST is read from `MIXVIZ_DATA`. About half an hour on two cores.
 """
 
 import json
@@ -27,6 +27,31 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "arcs-gmm": ("Arcs, Gaussian mixture", ["--preset", "gmm-figure-2c"]),
     "digits-v2": ("Digits, GMVAE v2", ["--preset", "v2-digits"]),
     "mnist-v2": ("MNIST, GMVAE v2", ["--preset", "v2-mnist-laptop"]),
+    **{
+        f"digits-{name}": (
+            f"Digits, {title}",
+            ["--preset", f"{name}-digits-laptop", "--set", "snapshot_count=30"],
+        )
+        for name, title in (
+            ("v1", "GMVAE v1"),
+            ("nvisa", "NVISA"),
+            ("amm", "AMM"),
+            ("samm", "SAMM, 100 labels"),
+            ("mpcc", "MPCC"),
+            ("aim", "AIM"),
+            ("vade", "VaDE"),
+            ("dec", "DEC"),
+            ("ae-gmm", "autoencoder and mixture"),
+            ("vae-gmm", "VAE and mixture"),
+        )
+    },
+    **{
+        f"digits-{model}": (
+            f"Digits, {title}",
+            ["--dataset", "digits", "--model", model, "--set", "components=10"],
+        )
+        for model, title in (("k-means", "k-means"), ("gmm", "Gaussian mixture"))
+    },
 }
 
 
@@ -46,7 +71,7 @@ def main() -> None:
     for name in sys.argv[1:] or RUNS:
         title, options = RUNS[name]
         with tempfile.TemporaryDirectory() as home:
-            trained = mixviz(home, "train", *options, *SMALL, "--name", title, "--json")
+            trained = mixviz(home, "train", *SMALL, *options, "--name", title, "--json")
             result = json.loads(trained)
             bundle = HERE / f"{name}.mixviz"
             mixviz(home, "export", result["run"], str(bundle))
