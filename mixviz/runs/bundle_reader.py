@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from mixviz.errors import MixvizError
 from mixviz.runs import names, snapshots
+from mixviz.runs.catalogue import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
 from mixviz.runs.records import Event, Status
 from mixviz.runs.snapshots import Snapshot, Subsample
 
@@ -75,6 +76,11 @@ class BundledRun(BaseModel):
     samples_per_second: _Amount
     verdict: str = Field(max_length=10_000)
     result: dict[str, Any]
+    tags: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=LONGEST_TAG)]],
+        Field(max_length=MOST_TAGS),
+    ] = []
+    note: str = Field("", max_length=LONGEST_NOTE)
 
     @field_validator("config")
     @classmethod

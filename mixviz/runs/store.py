@@ -97,7 +97,10 @@ class RunStore(Catalogue, Curves, Steering):
         """Set columns of one run; dictionaries are stored as JSON."""
         if "config" in values:
             values["variant"] = ""  # what is listed of the configuration is to be found anew
-        plain = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in values.items()}
+        plain = {
+            name: json.dumps(value) if isinstance(value, dict | list) else value
+            for name, value in values.items()
+        }
         columns = ", ".join(f"{name} = ?" for name in plain)
         self._db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*plain.values(), run))
 
@@ -216,7 +219,10 @@ class RunStore(Catalogue, Curves, Steering):
                         break
                 else:
                     raise MixvizError("All ids that the run could get are taken; delete some runs.")
-                plain = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in values.items()}
+                plain = {
+                    name: json.dumps(value) if isinstance(value, dict | list) else value
+                    for name, value in values.items()
+                }
                 db.execute(
                     f"INSERT INTO runs (id, {', '.join(plain)}) VALUES (?{', ?' * len(plain)})",
                     (run, *plain.values()),

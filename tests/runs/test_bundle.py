@@ -83,6 +83,8 @@ def assert_refused(store, path, message):
 @pytest.mark.parametrize("status", [Status.FINISHED, Status.STOPPED])
 def test_run_comes_back_exactly(store, run, path, other, status):
     store.update(run, status=status)
+    store.tag([run], "kept")
+    store.annotate([run], note="What was seen.\n\nTwice.")
     export_run(store, run, path)
     assert import_run(other, path) == run
     expected = dataclasses.replace(store.get(run), heartbeat=0, host="", pid=0)
@@ -720,6 +722,11 @@ def test_rows_that_no_run_has(path, other, member, rows):
         {"config": make_config() | {"run": []}},
         {"config": make_config() | {"model": 1}},
         {"result": {"accuracy": float("inf")}},
+        {"tags": ["x" * 41]},
+        {"tags": ["x"] * 21},
+        {"tags": "x"},
+        {"note": "x" * 5001},
+        {"note": ["x"]},
         {"pid": 1},
         {"shipped": True},
     ],
