@@ -49,6 +49,6 @@ def _with_progress(run: Run, dataset: str | None, part: str | None, count: int) 
     def show(share: float, text: str) -> None:
         bar.progress(min(share, 1.0), literal(text))
 
-    encoding = encode_run(store(), run.id, report=show)
+    encoding = encode_run(store(), run.id, dataset, part, show)
     bar.empty()
     return encoding

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixviz.analysis.encoded import encode_run
+from mixviz.analysis.encoded import KIND, encode_run, encoding_key
 from mixviz.analysis.maps import (
     PLACED,
     MapChoice,
@@ -65,6 +65,11 @@ def test_link_restores_an_outline_and_a_point(store, run):
     assert not app.exception
     assert selected(app) == within(points.astype(np.float32), np.array(parse_outline(link))).sum()
     assert "#7 · component" in texts(app)
+
+
+def test_other_data_are_encoded_where_that_takes_no_asking(store, run):
+    show("explore", run, on="pinwheel")
+    assert store.artifacts.has(KIND, encoding_key(store, run, "pinwheel", "test")[0])
 
 
 @pytest.mark.parametrize(
