@@ -105,7 +105,7 @@ class Pictures(ABC):
 
 def _opened(content: bytes, name: str) -> "Image.Image":
     """Open a picture without decoding it; refuse gigapixels by what its header says."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -116,6 +116,8 @@ def _opened(content: bytes, name: str) -> "Image.Image":
         raise MixvizError(
             f"{name or 'A picture'} has more than {LIMITS.pixels // 10**6} megapixels; reduce it first."
         ) from error
+    except UnidentifiedImageError as error:  # its own text names an object in memory
+        raise Damaged("not a picture of a kind that is read") from error
     except _BROKEN as error:
         raise Damaged(" ".join(str(error).split())[:100]) from error
 

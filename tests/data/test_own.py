@@ -310,6 +310,14 @@ def test_folder_on_disk_in_colour_at_a_chosen_size(tmp_path):
     assert load(added.name).columns["file"].tolist()[0] == "0.jpg"
 
 
+def test_what_is_no_picture_is_said_in_words(tmp_path):
+    for i in range(12):
+        (tmp_path / f"{i}.png").write_bytes(picture(i))
+    (tmp_path / "text.png").write_bytes(b"no picture at all")
+    (reason,) = add_file(tmp_path, Options(side=16)).dropped
+    assert "first: text.png, not a picture of a kind that is read" in reason
+
+
 def test_pixels_are_kept_where_nothing_is_resized(file):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (15, 8, 8)).astype(np.uint8)
