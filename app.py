@@ -7,7 +7,11 @@ from mixviz.ui.runs import pick_run
 from mixviz.ui.services import ICON, warm_up
 
 st.set_page_config(page_title="mixviz", page_icon=ICON, layout="wide")
-st.html("<style>.stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }</style>")
+st.html(
+    "<style>.stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }"
+    # Where the sidebar is folded away, a bar with its button lies over the top of the page.
+    "@media (max-width: 768px) { .stMainBlockContainer { padding-top: 4.5rem; } }</style>"
+)
 fill_static_folder()
 
 page = st.navigation(

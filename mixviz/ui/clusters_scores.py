@@ -13,7 +13,7 @@ from mixviz.figures.curves import METRICS
 from mixviz.runs import Run
 from mixviz.ui import keys
 from mixviz.ui.clusters_view import View
-from mixviz.ui.runs import linked, literal, show_in_link, title
+from mixviz.ui.runs import linked, literal, part, show_in_link, title
 from mixviz.ui.services import store
 
 _MAPPING_HELP = {
@@ -27,8 +27,9 @@ def scores_section(view: View) -> None:
     """Draw agreement with labels, then what needs none."""
     clustering = view.clustering
     st.caption(
-        f"{literal(view.data.name)}, {literal(view.data.split)} split · {len(view.data):,} "
-        f"observations · {clustering.count} {'groups' if clustering.merged else 'components'} · "
+        f"{literal(view.data.name)}, {part(view.data.split)} · {len(view.data):,} "
+        f"observations · {clustering.count} {'group' if clustering.merged else 'component'}"
+        f"{'s' * (clustering.count != 1)} · "
         f"step {view.encoding.step:,}"
     )
     if view.matrix is not None:

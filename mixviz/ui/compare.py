@@ -157,8 +157,8 @@ def runs_table(table: pd.DataFrame, chosen: Sequence[str]) -> None:
     )
     one = "run" if len(ids) == 1 else "runs"
     st.caption(
-        f"{len(ids):,} {one}. Accuracies are on the split that Scored on names, each under its own "
-        "mapping of components to labels."
+        f"{len(ids):,} {one}. Accuracies are on the split in the column *Scored on*, each under its "
+        "own mapping of components to labels."
     )
 
 

@@ -204,6 +204,12 @@ def _curves_csv(runs: Sequence[Run], drawn: Sequence[Curve]) -> bytes:
 # ---- accuracy by K and S ---------------------------------------------------------------------
 
 
+def _group(run: pd.Series) -> str:
+    """Model, data, K and, where the model draws samples, S of a run."""
+    samples = f", S={run['samples']:.0f}" if np.isfinite(run["samples"]) else ""
+    return f"{run['model']}, {run['dataset']}, K={run['components']:.0f}{samples}"
+
+
 def courses(table: pd.DataFrame) -> None:
     """Accuracy against epochs, averaged over the runs of each model, K and S."""
     training = table["status"].isin([status for status in Status if status.live])
@@ -229,14 +235,13 @@ def courses(table: pd.DataFrame) -> None:
     used = scored.head(MOST_RUNS)
     bands = []
     by = ["model", "dataset", "components", "samples"]
-    alike = used.drop_duplicates("variant")[by].astype(str).value_counts()
+    alike = Counter(_group(run) for _, run in used.drop_duplicates("variant").iterrows())
     for _, part in used.sort_values(by, kind="stable").groupby("variant", sort=False):
         first = part.iloc[0]
-        model, dataset, k, s = first[by]
         course = accuracy_course([store().snapshot_metrics(run) for run in part["id"]], mapping)
         if course is not None:
-            name = f"{model}, {dataset}, K={k:.0f}" + (f", S={s:.0f}" if np.isfinite(s) else "")
-            if alike[tuple(first[by].astype(str))] > 1:  # other settings differ
+            name = _group(first)
+            if alike[name] > 1:  # other settings differ
                 name += f", {first['name']}"
             name += f" ({course.runs} run{'s' * (course.runs != 1)})"
             bands.append(Band(name, course.epochs, course.mean, course.deviation))

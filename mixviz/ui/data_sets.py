@@ -131,7 +131,7 @@ def summary(described: OwnSet) -> str:
         parts.append(f"{len(described.label_names):,} classes")
     if described.columns:
         count = len(described.columns)
-        parts.append(f"{count:,} further column{'s' * (count != 1)}")
+        parts.append(f"{count:,} column{'s' * (count != 1)} kept")
     parts.append(f"from {literal(described.origin)}")
     return f"{' · '.join(parts)} · `{described.hash[:10]}`"
 

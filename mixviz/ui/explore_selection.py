@@ -18,6 +18,7 @@ from mixviz.ui.explore_colours import describe, is_error, label_name
 from mixviz.ui.explore_controls import choices
 from mixviz.ui.runs import linked, literal, show_in_link
 
+COMPOSITION, POINT = "Composition", "Point"  # tabs
 _PER_PAGE = 120  # images
 _NEIGHBOURS = 24
 _ROWS_SHOWN = 200  # of a table, where observations are not images
@@ -166,9 +167,11 @@ def panel(run: str, encoding: Encoding, found: Map, names: list[str], selection:
         right.button("Clear", icon=":material/close:", on_click=_clear, width="stretch")
     else:
         left.markdown(f"**All {total:,}** · draw on the map to select")
-    tabs = st.tabs(
-        ["Images" if encoding.data.kind == "image" else "Values", "Composition", "Point"]
-    )
+    first = "Images" if encoding.data.kind == "image" else "Values"
+    linked(keys.EXPLORE_TAB, POINT if st.query_params.get(keys.EXPLORE_ROW) else first)
+    if st.session_state[keys.EXPLORE_TAB] not in (COMPOSITION, POINT):
+        st.session_state[keys.EXPLORE_TAB] = first
+    tabs = st.tabs([first, COMPOSITION, POINT], key=keys.EXPLORE_TAB, on_change="rerun")
     with tabs[0]:
         if len(rows):
             _members(encoding, rows)

@@ -25,7 +25,7 @@ from mixviz.ui import keys
 from mixviz.ui.explore_colours import called, colouring_of, colourings, describe
 from mixviz.ui.explore_controls import choice, choices
 from mixviz.ui.explore_hover import hover
-from mixviz.ui.explore_selection import Selection, conditions, panel
+from mixviz.ui.explore_selection import POINT, Selection, conditions, panel
 from mixviz.ui.live_plot import pickable_plot
 from mixviz.ui.services import store
 
@@ -199,13 +199,20 @@ def _pick(found: Map, name: str, value: Any) -> None:
     if name == "outline":
         st.session_state[keys.EXPLORE_OUTLINE] = value if _is_outline(value) else None
         st.session_state[keys.EXPLORE_PAGE] = 1
+        if st.session_state.get(keys.EXPLORE_TAB) == POINT:
+            st.session_state[keys.EXPLORE_TAB] = None  # the selection is what was asked for
     elif name == "row" and isinstance(value, int) and 0 <= value < len(found.points):
-        st.session_state[keys.EXPLORE_ROW] = value
+        _show_point(value)
     elif name == "place" and _are_numbers(value, 2):
         distances = ((found.points - np.asarray(value, np.float32)) ** 2).sum(1)
-        st.session_state[keys.EXPLORE_ROW] = int(distances.argmin())
+        _show_point(int(distances.argmin()))
     elif name == "view" and _is_view(value):
         st.session_state[keys.EXPLORE_VIEW] = (found.key, value)
+
+
+def _show_point(row: int) -> None:
+    st.session_state[keys.EXPLORE_ROW] = row
+    st.session_state[keys.EXPLORE_TAB] = POINT
 
 
 def _are_numbers(value: Any, count: int) -> bool:

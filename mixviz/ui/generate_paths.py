@@ -22,7 +22,7 @@ from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.clusters_gallery import gallery, picture, plane
 from mixviz.ui.generate_samples import offer, scored_data
-from mixviz.ui.runs import literal
+from mixviz.ui.runs import literal, part
 from mixviz.ui.services import store
 
 _SHOWN = 0.02  # probability from which a component is named
@@ -83,7 +83,7 @@ def _observation(
         default,
         key=key,
         bind="query-params",
-        help=f"Index in the {literal(data.split)} split of {literal(data.name)}.",
+        help=f"Index in the {part(data.split)} of {literal(data.name)}.",
     )
     return int(value)
 

@@ -16,7 +16,7 @@ from mixviz.training.checkpoints import has_checkpoint
 from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.generate_samples import scored_data, seed_choice
-from mixviz.ui.runs import known_runs, linked, literal, show_in_link, title
+from mixviz.ui.runs import known_runs, linked, literal, part, show_in_link, title
 from mixviz.ui.services import store
 from mixviz.ui.tasks import artifact_or_task
 
@@ -79,7 +79,7 @@ def scores_section(run: Run, saved: Saved) -> None:
         )
     st.caption(
         f"{found.count:,} samples of p(c) p(z|c) p(x|z) against as many observations of "
-        f"{literal(data.name)}, {literal(data.split)} split, seed {seed}."
+        f"{literal(data.name)}, {part(data.split)}, seed {seed}."
     )
 
 

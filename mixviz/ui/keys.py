@@ -36,6 +36,7 @@ EXPLORE_SHEET = "explore.sheet"
 EXPLORE_VIEW = "explore.view"
 EXPLORE_DRAWN = "explore.drawn"  # counts outlines that did not come from the plot
 EXPLORE_PAGE = "explore.page"
+EXPLORE_TAB = "explore.tab"
 
 # Clusters
 GROUPS = "k"  # query: number of groups that the components are merged into

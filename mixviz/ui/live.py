@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from mixviz.runs import Run, Snapshot
+from mixviz.runs import Run, Snapshot, Status
 from mixviz.ui import keys, panels, steering
 from mixviz.ui.config_form import duration
 from mixviz.ui.panels import History
@@ -75,10 +75,15 @@ def _latent(run_id: str, colour_by: str, live: bool) -> None:
 
 
 def _mixture(run_id: str) -> None:
-    """Curve of the z-prior, and usage."""
+    """Curve of the z-prior, or of accuracies for a model without it, and usage."""
     run, history, snapshot = _now(run_id)
-    panels.z_prior(run, snapshot, history.terms, store().events(run_id, run.step), "train")
-    panels.usage(run, snapshot, "train")
+    if "z_prior" in snapshot.terms:
+        panels.z_prior(run, snapshot, history.terms, store().events(run_id, run.step), "train")
+        panels.usage(run, snapshot, "train")
+    else:
+        panels.usage(run, snapshot, "train")
+        subsample = panels.subsample_of(run_id, run.created)
+        panels.accuracy(run, history.metrics, subsample, "train.beside")
 
 
 def _progress(run_id: str) -> None:
@@ -87,14 +92,17 @@ def _progress(run_id: str) -> None:
     if run.status.live and steering.outdated(run, store().events(run_id, run.step)):
         st.rerun()
     if run.total_steps:
-        text = f"{badge(run)} epoch {run.epoch:.1f} of {run.total_steps // run.steps_per_epoch}"
+        ended = run.status is Status.FINISHED
+        most = "at most " if ended and run.step < run.total_steps else ""
+        epochs = run.total_steps // run.steps_per_epoch
+        text = f"{badge(run)} epoch {run.epoch:.1f} of {most}{epochs}"
         text += f" · step {run.step:,} · {duration(run.seconds)}"
         slow = run.config["run"].get("slow_start", 0.0)
         if run.status.live and run.seconds > slow + 1:
             pace = (run.seconds - slow) / max(run.step, 1)
             text += f" · {run.samples_per_second:,.0f} samples/s"
             text += f" · {duration(pace * (run.total_steps - run.step))} left"
-        st.progress(min(1.0, run.step / run.total_steps), text)
+        st.progress(1.0 if ended else min(1.0, run.step / run.total_steps), text)
     if run.verdict:
         st.markdown(f"**{literal(run.verdict)}**")
 
@@ -108,7 +116,8 @@ def _rest(run_id: str) -> None:
         panels.terms(run, history.terms, store().events(run_id, run.step), "train")
         panels.overlap(run, snapshot, "train")
     with right:
-        panels.accuracy(run, history.metrics, subsample, "train")
+        if "z_prior" in snapshot.terms:
+            panels.accuracy(run, history.metrics, subsample, "train")
         panels.data_space(run, snapshot, subsample, "train")
 
 

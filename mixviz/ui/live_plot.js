@@ -29,6 +29,7 @@ function themed(layout, element) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: text, family: read("--st-font", "sans-serif"), size: 12, ...layout.font },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "rgba(128,128,128,0.9)", activecolor: text, ...layout.modebar },
     hoverlabel: { bgcolor: read("--st-secondary-background-color", "#eee"), font: { color: text } },
   }
   for (const name of Object.keys(layout)) {

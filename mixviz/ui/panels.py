@@ -16,7 +16,7 @@ from mixviz.runs import Event, Run, Snapshot, Subsample
 from mixviz.runs.names import component_names
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
-from mixviz.ui.runs import literal
+from mixviz.ui.runs import literal, part
 from mixviz.ui.services import store
 
 Rows = list[tuple[int, float, dict[str, float]]]
@@ -154,8 +154,9 @@ def z_prior(run: Run, snapshot: Snapshot, rows: Rows, events: Sequence[Event], k
     """Curve of the z-prior, where the model has one."""
     if "z_prior" not in snapshot.terms:
         return
+    floors = floor_history(run, events)
     st.markdown(
-        "**z-prior** against λ and log K",
+        f"**z-prior** against {'λ and ' if floors else ''}log K",
         help=(
             "Mean divergence of the component probabilities from uniform. Near 0 nats every component "
             "overlaps; near log K each point belongs to one."
@@ -164,7 +165,7 @@ def z_prior(run: Run, snapshot: Snapshot, rows: Rows, events: Sequence[Event], k
     figure = z_prior_figure(
         rows,
         components=len(snapshot.usage),
-        floor_history=floor_history(run, events),
+        floor_history=floors,
         events=events,
         uirevision=run.id,
     )
@@ -203,9 +204,9 @@ def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
     if not len(subsample.labels) or not rows:
         return
     st.markdown(
-        f"**Accuracy** · {literal(subsample.split)} split, {len(subsample.labels):,} points",
-        help="Labels score the clusters; no model sees them. Each curve maps components to labels "
-        "in its own way.",
+        f"**Accuracy** · {part(subsample.split)}, {len(subsample.labels):,} points",
+        help="Labels score the clusters; no model sees them, but `samm` some. Each curve maps "
+        "components to labels in its own way.",
     )
     live_plot(
         metrics_figure(rows, run.id),
@@ -253,7 +254,10 @@ def data_space(run: Run, snapshot: Snapshot, subsample: Subsample, key: str) -> 
             label="Learned density over the data",
         )
     elif snapshot.samples.ndim > 3:
-        st.markdown("**Samples of each component**", help="Drawn at w = 0; numbers are components.")
+        st.markdown(
+            "**Samples of each component**",
+            help="Numbers are components; pale ones have no points. GMVAE draws at w = 0.",
+        )
         _picture(sample_strip(snapshot), f"Samples of each component at step {snapshot.step:,}")
         st.markdown("**Reconstructions**", help="Inputs above, what the model makes of them below.")
         grid = reconstruction_grid(snapshot, subsample, columns=12)

@@ -27,8 +27,9 @@ _BADGES = {
 
 def title(run: Run) -> str:
     """Name of a run, told from others of the same name by its time."""
-    when = "shipped" if run.shipped else run.id[4:15].replace("-", " ", 1)
-    return f"{run.name} · {when}"
+    day, time = run.id[4:8], run.id[9:15]
+    when = f"{day[:2]}-{day[2:]} {time[:2]}:{time[2:4]}:{time[4:]}"
+    return f"{run.name} · {'shipped' if run.shipped else when}"
 
 
 def literal(text: str) -> str:
@@ -38,6 +39,11 @@ def literal(text: str) -> str:
     browser fetch a picture.
     """
     return _PUNCTUATION.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def part(split: str) -> str:
+    """What part of a data set a split is, in words."""
+    return "whole set" if split == "all" else f"{literal(split)} split"
 
 
 def badge(run: Run) -> str:
@@ -80,7 +86,7 @@ def pick_run() -> None:
             key=keys.RUN,
             format_func=lambda run: title(listed[run]) if run in listed else run,
             placeholder="none chosen",
-            help="The run that Train and Replay show.",
+            help="The run that the pages show; a link holds it.",
         )
     show_in_link(keys.RUN, st.session_state[keys.RUN])
 

@@ -60,6 +60,16 @@ def test_text_from_outside_is_no_markdown(store, view):
     assert not [button for button in app.button if "*a*" in button.label.replace("\\*", "")]
 
 
+def test_models_that_draw_no_samples_have_accuracies_by_k(store):
+    trained(store, "k-means")
+    app = show("compare")
+    app.query_params["show"] = app.session_state["show"] = "K and S"
+    app.run()
+    assert not app.exception
+    assert "No run of this K and S" not in texts(app)
+    assert "Mean over the seeds" in texts(app)
+
+
 def _command(store, run):
     store.send(run, "set", "learning_rate", 0.5)
     return store.open_commands(run)[0]

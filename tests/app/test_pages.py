@@ -78,6 +78,14 @@ def test_k_means_has_no_z_prior(store, page):
     assert "**z-prior**" not in texts(app)
 
 
+def test_run_that_converged_early_is_whole(store):
+    run = trained(store, "k-means")
+    store.update(run, total_steps=100)
+    (bar,) = show("train", run).get("progress")
+    assert bar.proto.value == 100
+    assert "of at most 100" in bar.proto.text
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_queued_run_without_pictures(store, page):
     run = create_run(store, plan(values=SHORT), "Waiting")

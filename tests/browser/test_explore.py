@@ -120,7 +120,6 @@ def test_pointing_shows_the_image_and_a_click_its_neighbours(server, open_page):
     page.mouse.down()
     page.mouse.up()
     until(page, lambda: f"point={row}" in page.url, 30, "the point in the link")
-    page.get_by_role("tab", name="Point").click()
     page.get_by_text("nearest neighbours in latent space").wait_for()
     assert page.get_by_role("spinbutton", name="Index of a point").input_value() == str(row)
 

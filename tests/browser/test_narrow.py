@@ -5,6 +5,14 @@ import pytest
 from tests.browser.driver import await_plot, plot_selector, shown_size
 
 
+def test_the_bar_lies_over_nothing(server, figures, open_page):
+    page = open_page(f"{server.url}/train?run={figures[0].id}", width=400)
+    form = page.locator("[data-testid=stExpander]").first
+    form.wait_for()
+    bar = page.locator("[data-testid=stHeader]").bounding_box()
+    assert form.bounding_box()["y"] >= bar["y"] + bar["height"]
+
+
 @pytest.mark.parametrize("name", ["train", "replay"])
 def test_page_fits_a_narrow_screen(server, figures, open_page, name):
     page = open_page(f"{server.url}/{name}?run={figures[0].id}", width=400)
