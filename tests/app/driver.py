@@ -18,7 +18,7 @@ from mixviz.ui import services
 ROOT = Path(__file__).parents[2]
 SHORT = {"epochs": 2, "batch_size": 1000, "components": 4, "snapshot_points": 200, "threads": 1}
 OUTSIDE = "![x](http://host/p.png) *a* _b_ $c$ `d` :blue[e]\n\n# <b>"
-_BOUND = ("view", "alike", "cells", "members")  # what Streamlit itself binds to the link
+_BOUND = ("view", "alike", "cells", "members", "show")  # what Streamlit itself binds to the link
 
 
 class NoWorker:

@@ -14,7 +14,7 @@ from mixviz.training.config import plan
 from mixviz.training.trainer import create_run
 from mixviz.ui import keys
 from mixviz.ui.compare import narrowed, shown, table_csv
-from tests.app.driver import OUTSIDE, buttons, show, texts, written
+from tests.app.driver import OUTSIDE, buttons, show, texts, trained, written
 
 RESULT = {
     "accuracy": {"hungarian": 0.5, "majority": 0.75, "most_confident": 0.25},
@@ -62,10 +62,7 @@ def test_text_from_outside_is_no_markdown(store, view):
 
 def test_models_that_draw_no_samples_have_accuracies_by_k(store):
     trained(store, "k-means")
-    app = show("compare")
-    app.query_params["show"] = app.session_state["show"] = "K and S"
-    app.run()
-    assert not app.exception
+    app = show("compare", show="K and S")
     assert "No run of this K and S" not in texts(app)
     assert "Mean over the seeds" in texts(app)
 
