@@ -10,7 +10,7 @@ import streamlit as st
 from mixviz.errors import MixvizError
 from mixviz.runs.catalogue import SHELVES, Shelf
 from mixviz.ui import keys
-from mixviz.ui.runs import linked, literal, show_in_link
+from mixviz.ui.runs import linked, literal, moment, show_in_link
 from mixviz.ui.services import store
 
 MOST = 100  # runs that are chosen at once
@@ -122,7 +122,7 @@ def choose(table: pd.DataFrame) -> list[str]:
         options,
         key=keys.COMPARE_RUNS,
         max_selections=MOST,
-        format_func=lambda run: f"{names[run]} · {run[4:15]}",
+        format_func=lambda run: f"{names[run]} · {moment(run)}",
         placeholder="choose here, or tick rows of the table",
         persist_state="session",
     )

@@ -27,9 +27,13 @@ _BADGES = {
 
 def title(run: Run) -> str:
     """Name of a run, told from others of the same name by its time."""
-    day, time = run.id[4:8], run.id[9:15]
-    when = f"{day[:2]}-{day[2:]} {time[:2]}:{time[2:4]}:{time[4:]}"
-    return f"{run.name} · {'shipped' if run.shipped else when}"
+    return f"{run.name} · {'shipped' if run.shipped else moment(run.id)}"
+
+
+def moment(run: str) -> str:
+    """Month, day and time in a run's id."""
+    day, time = run[4:8], run[9:15]
+    return f"{day[:2]}-{day[2:]} {time[:2]}:{time[2:4]}:{time[4:]}"
 
 
 def literal(text: str) -> str:
