@@ -31,7 +31,7 @@ from mixviz.ui.runs import linked, literal, show_in_link
 from mixviz.ui.services import store
 
 MOST_RUNS = 60  # whose snapshots are averaged; the newest
-_TALL = 460
+_TALL, _LEGEND_LINE = 460, 10  # pixels
 _FIRST_TERMS = ("hungarian", "objective", "elbo")
 _SHOWN_SCORES = {**METRICS, "nmi": "NMI"}
 
@@ -250,7 +250,8 @@ def courses(table: pd.DataFrame) -> None:
         return
     figure = course_figure(bands, title=f"accuracy, {METRICS[mapping]}", uirevision=mapping)
     label = "Accuracy against epochs: " + "; ".join(f"{b.name}: {b.mean[-1]:.3f}" for b in bands)
-    live_plot(figure, key="compare.courses", height=_TALL, label=label)
+    height = _TALL + _LEGEND_LINE * len(bands)  # of which two or three share a line
+    live_plot(figure, key="compare.courses", height=height, label=label)
     more = f" The newest {MOST_RUNS} of {len(scored):,} runs." if len(scored) > MOST_RUNS else ""
     st.caption(
         "Mean over the seeds of one configuration, with its standard deviation; each run is scored on "
