@@ -22,6 +22,7 @@ COMPOSITION, POINT = "Composition", "Point"  # tabs
 _PER_PAGE = 120  # images
 _NEIGHBOURS = 24
 _ROWS_SHOWN = 200  # of a table, where observations are not images
+_VALUES_SHOWN = 50  # of an observation whose columns have no names
 _RANGE = re.compile(r"(\d{1,9})(?:\s*[-–]\s*(\d{1,9}))?$")
 
 
@@ -217,10 +218,16 @@ def _members(encoding: Encoding, rows: np.ndarray) -> None:
         first, last = (page - 1) * size + 1, (page - 1) * size + len(shown)
         st.caption(f"{first:,} to {last:,} of {len(rows):,}, by component, the surest first.")
     else:
-        flat = encoding.data.x[shown].reshape(len(shown), -1)[:, :50]
-        table = pd.DataFrame(flat, index=pd.Index(shown, name="index"))
-        table.columns = [f"x{i + 1}" for i in range(flat.shape[1])]
-        st.dataframe(table, height=320)
+        st.dataframe(values_table(encoding, shown), height=320)
+
+
+def values_table(encoding: Encoding, rows: np.ndarray) -> pd.DataFrame:
+    """Observations (n,) as their file has them, where its columns were kept; else as models see them."""
+    flat = encoding.data.x[rows].reshape(len(rows), -1)
+    named = {name: values[rows] for name, values in encoding.data.columns.items()}
+    if len(named) < flat.shape[1]:
+        named = {f"x{i + 1}": flat[:, i] for i in range(min(flat.shape[1], _VALUES_SHOWN))}
+    return pd.DataFrame(named, index=pd.Index(rows, name="index"))
 
 
 def _composition(encoding: Encoding, rows: np.ndarray, names: list[str]) -> None:
@@ -282,7 +289,7 @@ def _point(encoding: Encoding, names: list[str]) -> None:
     )
     if encoding.data.labels is not None:
         table["label"] = [label_name(encoding, int(k)) for k in encoding.data.labels[together]]
-    with st.expander("As a table"):
+    with st.expander("As a table", expanded=encoding.data.kind != "image"):
         st.dataframe(table, hide_index=True)
 
 
@@ -340,4 +347,13 @@ def _exports(
             )
 
 
-__all__ = ["Selection", "conditions", "export_table", "panel", "parse_outline", "parse_rows"]
+__all__ = [
+    "POINT",
+    "Selection",
+    "conditions",
+    "export_table",
+    "panel",
+    "parse_outline",
+    "parse_rows",
+    "values_table",
+]

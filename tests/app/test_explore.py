@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from mixviz.analysis.maps import (
 from mixviz.analysis.neighbours import within
 from mixviz.embedding import Plane
 from mixviz.errors import MixvizError
-from mixviz.ui.explore_selection import export_table, parse_outline, parse_rows
+from mixviz.ui.explore_selection import export_table, parse_outline, parse_rows, values_table
 from mixviz.ui.explore_view import _is_outline, _is_view
 from tests.app.driver import buttons, show, texts, trained
 
@@ -119,6 +120,16 @@ def test_export_holds_ids_coordinates_and_assignments(store, run):
         assert read["x"].to_numpy() == pytest.approx(found.points[rows, 0], abs=1e-5)
         assert read["component"].tolist() == encoding.assignments[rows].tolist()
         assert read["label"].tolist() == encoding.data.labels[rows].tolist()
+
+
+def test_values_are_those_of_the_file_where_its_columns_were_kept(store, run):
+    encoding, rows = encode_run(store, run), np.array([4, 9])
+    assert values_table(encoding, rows).columns.tolist() == ["x1", "x2"]
+    columns = {"bill length": np.arange(10_000.0), "island": np.array(["A"] * 10_000, object)}
+    own = replace(encoding, data=replace(encoding.data, columns=columns))
+    table = values_table(own, rows)
+    assert table.columns.tolist() == ["bill length", "island"]
+    assert table.index.tolist() == table["bill length"].tolist() == [4, 9]
 
 
 def test_samples_of_the_mixture_have_its_means_and_covariances(store, run):
