@@ -90,7 +90,7 @@ def _incoming() -> Incoming | None:
         ).strip()
         return _opened(f"path {text}", Path(text).expanduser()) if text else None
     uploaded = st.file_uploader(
-        "A file",
+        "A table, an array, or a ZIP of pictures",
         type=["csv", "tsv", "txt", "parquet", "pq", "npy", "npz", "zip"],
         max_upload_size=LIMITS.upload // MEGABYTE,
         key=f"{keys.DATA_UPLOAD}.{kept}",
