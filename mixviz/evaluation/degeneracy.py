@@ -107,7 +107,7 @@ def verdict(components: int, history: Sequence[tuple[int, dict[str, float]]]) ->
             break
         since = step
     when = "" if since == history[0][0] else f" since step {since:,}"
-    return f"{components} components, {detail}: {state}{when}"
+    return f"{components} component{'s' * (components != 1)}, {detail}: {state}{when}"
 
 
 def _state(components: int, metrics: dict[str, float]) -> tuple[str, str]:

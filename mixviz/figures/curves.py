@@ -80,8 +80,22 @@ def terms_figure(
     for i, term in enumerate(_terms(rows)):
         name = called.get(term, term.replace("_", " "))
         data.append(_line(term, *column(rows, term), name, colour(i + 1)))
-    shapes = marks(events)
-    return {"data": data, "layout": layout(uirevision, axis("step"), axis(units), shapes=shapes)}
+    seen = _settled([column(rows, term)[1] for term in _terms(rows)])
+    y = axis(units, range=seen) if seen else axis(units)
+    return {"data": data, "layout": layout(uirevision, axis("step"), y, shapes=marks(events))}
+
+
+def _settled(curves: Sequence[np.ndarray]) -> list[float] | None:
+    """Range of the curves without their first tenth, where that alone would flatten all the rest."""
+    late = [values[len(values) // 10 :] for values in curves]
+    whole, rest = (
+        np.ptp(finite) if (finite := each[np.isfinite(each)]).size else 0.0
+        for each in (np.concatenate([*curves, []]), np.concatenate([*late, []]))
+    )
+    if not rest or whole < 20 * rest:
+        return None
+    low, high = np.nanmin(np.concatenate(late)), np.nanmax(np.concatenate(late))
+    return [float(low - 0.05 * rest), float(high + 0.05 * rest)]
 
 
 def metrics_figure(rows: Rows, uirevision: str | int) -> Spec:

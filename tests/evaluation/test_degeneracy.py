@@ -193,7 +193,7 @@ def test_sentence_says_what_became_of_the_mixture(metrics, expected):
 
 def test_sentence_about_one_component():
     one = figures(np.ones((9, 1)), np.eye(1))
-    assert sentence(one, 1) == "1 components, 1 in use: a single Gaussian"
+    assert sentence(one, 1) == "1 component, 1 in use: a single Gaussian"
 
 
 def test_since_is_the_first_step_of_the_present_state():

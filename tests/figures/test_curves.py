@@ -87,3 +87,13 @@ def test_long_histories_are_thinned(unpacked):
     rows = [(step, 0.0, {"w_prior": math.sin(step)}) for step in range(10_000)]
     (trace,) = terms_figure(rows, events=[], uirevision=0)["data"]
     assert len(unpacked(trace["x"])) == len(unpacked(trace["y"])) <= POINTS
+
+
+def test_a_spike_at_the_start_does_not_flatten_the_terms_but_one_at_the_end_is_shown():
+    calm = [(step, step / 10, {"elbo": -5 + np.sin(step)}) for step in range(100)]
+    early = [(0, 0.0, {"elbo": -1e5}), *calm[1:]]
+    late = [*calm[:-1], (99, 9.9, {"elbo": -1e5})]
+    low, high = terms_figure(early, events=[], uirevision=0)["layout"]["yaxis"]["range"]
+    assert -6.5 < low < -5.9 and -4.1 < high < -3.5
+    for rows in (calm, late, calm[:3]):
+        assert "range" not in terms_figure(rows, events=[], uirevision=0)["layout"]["yaxis"]
