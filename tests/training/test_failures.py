@@ -171,6 +171,8 @@ def test_model_that_cannot_start_fails_the_run(store, monkeypatch):
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "state.json"])
 def test_run_with_a_damaged_checkpoint_fails_with_a_message(store, file):
     run = finish(store, begin(store, epochs=1))
+    config = store.get(run).config
+    store.update(run, config=config | {"run": config["run"] | {"epochs": 2}})  # it may go on
     before = store.get(run)
     path = store.checkpoint_folder(run) / file
     path.write_bytes(path.read_bytes()[:-20])
