@@ -13,7 +13,7 @@ from mixviz.figures.curves import METRICS
 from mixviz.runs import Run
 from mixviz.ui import keys
 from mixviz.ui.clusters_view import View
-from mixviz.ui.runs import linked, literal, part, show_in_link, title
+from mixviz.ui.runs import linked, literal, part, show_in_link, titles
 from mixviz.ui.services import store
 
 _MAPPING_HELP = {
@@ -102,13 +102,14 @@ def stability_section(run: Run) -> None:
     linked(keys.TWIN, st.query_params.get(keys.TWIN))
     if st.session_state.get(keys.TWIN) not in found:
         st.session_state[keys.TWIN] = None
+    named = titles(found)
     chosen = st.selectbox(
         "Compare with another seed",
         list(found),
         index=None,
         key=keys.TWIN,
         format_func=lambda other: (
-            f"seed {found[other].config['run'].get('seed')} · {title(found[other])}"
+            f"seed {found[other].config['run'].get('seed')} · {named[other]}"
             if other in found
             else other
         ),

@@ -10,7 +10,7 @@ import streamlit as st
 from mixviz.errors import MixvizError
 from mixviz.runs.catalogue import SHELVES, Shelf
 from mixviz.ui import keys
-from mixviz.ui.runs import linked, literal, moment, show_in_link
+from mixviz.ui.runs import linked, literal, moment, show_in_link, told_apart
 from mixviz.ui.services import store
 
 MOST = 100  # runs that are chosen at once
@@ -117,12 +117,13 @@ def choose(table: pd.DataFrame) -> list[str]:
     kept = [run for run in asked if run in names][:MOST]
     st.session_state[keys.COMPARE_RUNS] = kept
     options = list(dict.fromkeys([*kept, *list(names)[:_OFFERED]]))
+    named = told_apart({run: f"{names[run]} · {moment(run)}" for run in options})
     chosen = st.multiselect(
         "Chosen runs",
         options,
         key=keys.COMPARE_RUNS,
         max_selections=MOST,
-        format_func=lambda run: f"{names[run]} · {moment(run)}",
+        format_func=lambda run: named.get(run, run),
         placeholder="choose here, or tick rows of the table",
         persist_state="session",
     )

@@ -16,7 +16,7 @@ from mixviz.training.checkpoints import has_checkpoint
 from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.generate_samples import scored_data, seed_choice
-from mixviz.ui.runs import known_runs, linked, literal, part, show_in_link, title
+from mixviz.ui.runs import known_runs, linked, literal, part, show_in_link, titles
 from mixviz.ui.services import store
 from mixviz.ui.tasks import artifact_or_task
 
@@ -86,12 +86,14 @@ def scores_section(run: Run, saved: Saved) -> None:
 def _networks(run: Run, saved: Saved, images: bool) -> dict[str, str]:
     """Networks that can be asked, by id: the standard one first, then runs on data of this shape."""
     found = {STANDARD: "Inception v3 (standard)"} if images and standard_weights() else {}
-    for other in known_runs(run.id).values():
+    listed = known_runs(run.id)
+    named = titles(listed)
+    for other in listed.values():
         source = SOURCES.get(other.dataset)
         if (
             source is not None
             and source.shape == saved.model.shape
             and has_checkpoint(store().checkpoint_folder(other.id))
         ):
-            found[other.id] = f"encoder of {title(other)}"
+            found[other.id] = f"encoder of {named[other.id]}"
     return found

@@ -11,7 +11,7 @@ from mixviz.figures.latent import extent_of
 from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys, panels
 from mixviz.ui.panels import History
-from mixviz.ui.runs import badge, known_runs, linked, literal, show_in_link, title
+from mixviz.ui.runs import badge, known_runs, linked, literal, show_in_link, titles
 from mixviz.ui.services import store
 
 TICK = 0.35  # seconds a frame is shown while playing
@@ -24,12 +24,13 @@ def choose_others(run: Run) -> list[Run]:
     listed.pop(run.id, None)
     kept = [other for other in st.session_state.get(keys.COMPARED, []) if other in listed]
     st.session_state[keys.COMPARED] = kept[: MOST_RUNS - 1]
+    named = titles(listed)
     chosen = st.multiselect(
         "Compare with",
         list(listed),
         key=keys.COMPARED,
         max_selections=MOST_RUNS - 1,
-        format_func=lambda other: title(listed[other]) if other in listed else other,
+        format_func=lambda other: named.get(other, other),
         placeholder="other runs, on the same slider",
     )
     show_in_link(keys.COMPARED, chosen)

@@ -1,6 +1,8 @@
 """Choosing runs, and saying in what state they are."""
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -28,6 +30,21 @@ _BADGES = {
 def title(run: Run) -> str:
     """Name of a run, told from others of the same name by its time."""
     return f"{run.name} · {'shipped' if run.shipped else moment(run.id)}"
+
+
+def titles(runs: Mapping[str, Run]) -> dict[str, str]:
+    """Titles of runs by id, no two the same."""
+    return told_apart({run: title(found) for run, found in runs.items()})
+
+
+def told_apart(named: Mapping[str, str]) -> dict[str, str]:
+    """Add the end of the id to names that several runs have.
+
+    Runs of a sweep may begin in the same second, and Streamlit tells the options of a list apart by
+    their text alone.
+    """
+    count = Counter(named.values())
+    return {run: f"{name} · {run[-6:]}" if count[name] > 1 else name for run, name in named.items()}
 
 
 def moment(run: str) -> str:
@@ -83,12 +100,13 @@ def pick_run() -> None:
     listed = known_runs(st.session_state.get(keys.RUN))
     if st.session_state.get(keys.RUN) not in listed:
         st.session_state[keys.RUN] = None
+    named = titles(listed)
     with st.sidebar:
         st.selectbox(
             "Run",
             list(listed),
             key=keys.RUN,
-            format_func=lambda run: title(listed[run]) if run in listed else run,
+            format_func=lambda run: named.get(run, run),
             placeholder="none chosen",
             help="The run that the pages show; a link holds it.",
         )

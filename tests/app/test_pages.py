@@ -45,6 +45,19 @@ def test_unknown_run_in_the_link(store, page):
     assert expected[page] in texts(app)
 
 
+def test_runs_of_one_name_and_second_are_told_apart(store, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("mixviz.runs.store.time.strftime", lambda _: "20260101-000000-")
+        chosen = plan(dataset="arcs", model="gmm", values=SHORT)
+        runs = [create_run(store, chosen) for _ in range(3)]
+    for run in runs:
+        app = show("train", run)
+        assert app.sidebar.selectbox[0].value == run
+    assert len(set(app.sidebar.selectbox[0].options)) == 3
+    app = show("compare", chosen=runs)
+    assert next(m for m in app.multiselect if m.label == "Chosen runs").value == runs
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_finished_run(store, page):
     run = trained(store)
