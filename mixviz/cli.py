@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", help="the setting seed")
     train.add_argument("--name", default="", help="name shown in lists")
     _json_option(train)
+    clustering = add(
+        "cluster", _cluster, "Cluster a data set with a model, K and settings that suit it."
+    )
+    clustering.add_argument("dataset", help="see: mixviz datasets, mixviz add")
+    clustering.add_argument(
+        "--components", type=int, metavar="K", help="how many (default: the data suggest it)"
+    )
+    clustering.add_argument("--seed", default=0, help="the setting seed")
+    clustering.add_argument("--name", default="", help="name shown in lists")
+    _json_option(clustering)
     sweep = add("sweep", _sweep, "Train the runs of a YAML file that are missing, several at once.")
     sweep.add_argument("file", type=Path)
     sweep.add_argument("--jobs", type=int, help="runs at once (default: one for each core)")
@@ -145,6 +156,44 @@ def _train(options: argparse.Namespace) -> int:
     return _train_here(store, create_run(store, chosen, options.name), options.json)
 
 
+def _cluster(options: argparse.Namespace) -> int:
+    from mixviz.analysis.suggest import clustering, stored_suggestion, suggest_components
+    from mixviz.data import source
+    from mixviz.training.trainer import check, create_run
+
+    store, dataset, components = RunStore(), source(options.dataset).name, options.components
+    if components is None:
+        suggestion = stored_suggestion(store, dataset)
+        if suggestion is None:
+            with _share_bar() as report:
+                suggest_components(store, report, dataset)
+            suggestion = stored_suggestion(store, dataset)
+        assert suggestion is not None
+        components = suggestion.components
+    chosen = clustering(store, dataset, components, options.seed)
+    check(chosen.plan)
+    run = create_run(store, chosen.plan, options.name or chosen.name)
+    store.annotate([run], note=chosen.reason)
+    if not options.json:
+        print(chosen.reason, flush=True)
+    return _train_here(store, run, options.json, components=components, reason=chosen.reason)
+
+
+@contextmanager
+def _share_bar() -> Iterator[Callable[[float, str], None]]:
+    """Show on a terminal what is being done and what share of it; nothing of it remains after."""
+    from tqdm import tqdm
+
+    form = "{desc} {percentage:3.0f}%"
+    with tqdm(total=1.0, file=sys.stderr, leave=False, bar_format=form, disable=None) as bar:
+
+        def report(share: float, text: str) -> None:
+            bar.set_description(text, refresh=False)
+            bar.update(share - bar.n)
+
+        yield report
+
+
 def _resume(options: argparse.Namespace) -> int:
     from mixviz.training.config import Plan
     from mixviz.training.trainer import check
@@ -169,7 +218,8 @@ def _resume(options: argparse.Namespace) -> int:
     return _train_here(store, run.id, options.json)
 
 
-def _train_here(store: RunStore, run: str, as_json: bool) -> int:
+def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
+    """Train a run in this process; the JSON document also holds what was `chosen` for it."""
     from tqdm import tqdm
 
     from mixviz.training.trainer import Trainer
@@ -192,7 +242,9 @@ def _train_here(store: RunStore, run: str, as_json: bool) -> int:
         status = Trainer(store, run, progress).train()
     finished = store.get(run)
     if as_json:
-        print(json.dumps({"run": run, "status": status, **finished.result}, allow_nan=False))
+        print(
+            json.dumps({"run": run, "status": status, **chosen, **finished.result}, allow_nan=False)
+        )
     else:
         _report(finished)
     if status in (Status.DIVERGED, Status.FAILED):
@@ -238,6 +290,7 @@ def _report(run: Run) -> None:
 
 
 def _print_scores(run: Run, result: dict[str, Any]) -> None:
+    from mixviz.data import part
     from mixviz.models import model_class
 
     units = model_class(run.model).units
@@ -245,7 +298,7 @@ def _print_scores(run: Run, result: dict[str, Any]) -> None:
         f"{name} {'not finite' if value is None else f'{value:.3f}'}"
         for name, value in result["terms"].items()
     )
-    print(f"terms    {terms}  ({units}, {result['split']} split)")
+    print(f"terms    {terms}  ({units}, mean over the {part(result['split'])})")
     if result["accuracy"]:
         scores = result["accuracy"] | {"nmi": result["nmi"], "ari": result["ari"]}
         print("scores   " + "  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
@@ -371,8 +424,6 @@ def _datasets(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from mixviz.data.own import add_file
     from mixviz.data.own_prepare import Options
 
@@ -385,14 +436,7 @@ def _add(options: argparse.Namespace) -> int:
         fit=options.fit,
         folders=not options.no_folders,
     )
-    with tqdm(
-        total=1.0, file=sys.stderr, leave=False, bar_format="{desc} {percentage:3.0f}%"
-    ) as bar:
-
-        def report(share: float, text: str) -> None:
-            bar.set_description(text, refresh=False)
-            bar.update(share - bar.n)
-
+    with _share_bar() as report:
         added = add_file(options.path, chosen, options.name, report=report)
     if options.json:
         print(added.model_dump_json())
@@ -404,7 +448,7 @@ def _add(options: argparse.Namespace) -> int:
     print(f"scaling  {added.scaling}")
     for dropped in added.dropped:
         print(f"dropped  {dropped}")
-    print(f"next     mixviz train --dataset {added.name}")
+    print(f"next     mixviz cluster {added.name}")
     return 0
 
 

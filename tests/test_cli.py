@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from mixviz.cli import main
 from mixviz.data import SOURCES
 from mixviz.models import MODELS, presets
 from mixviz.runs import RunStore, Status
+from mixviz.training import sensible
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.jobs import Jobs
 
@@ -128,6 +130,7 @@ def test_train_without_json_prints_a_summary(home, capsys):
     assert "mine  finished" in out
     assert "verdict  5 components" in out
     assert "log_likelihood" in out
+    assert "(nats, mean over the test split)" in out
     assert "hungarian" in out
     assert "2/2" in err
     assert RunStore(home).runs()[0].config["settings"]["components"] == 5
@@ -473,9 +476,41 @@ def test_add_makes_a_data_set_that_every_command_knows(home, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"]["hungarian"] >= 0.5
 
 
+def test_added_set_is_clustered_by_the_command_that_add_names(home, tmp_path, capsys, monkeypatch):
+    rng = np.random.default_rng(0)
+    centres = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0]])
+    points = centres[np.arange(150) % 3] + rng.normal(size=(150, 3))
+    np.save(tmp_path / "three.npy", points)
+    _, out, _ = call(capsys, "add", tmp_path / "three.npy")
+    command = out.splitlines()[-1].split()
+    assert command == ["next", "mixviz", "cluster", "three"]
+    monkeypatch.setattr(sensible, "STEPS", 600)
+    found = printed_json(capsys, *command[2:])
+    assert (found["components"], found["distinct_components"]) == (3, 3)
+    assert "the one with 3 has the least BIC" in found["reason"]
+    run = RunStore(home).get(found["run"])
+    assert (run.name, run.note) == ("three, K=3", found["reason"])
+    own = plan(dataset="three", values=sensible.sensible(SOURCES["three"], 3).settings)
+    assert run.config == own.as_json()
+    status, out, _ = call(capsys, "cluster", "three", "--components=2", "--seed=1", "--name=pair")
+    assert (status, out.count("150 vectors")) == (0, 1)
+    assert "BIC" not in out
+    assert "pair  finished" in out
+    assert "(nats, mean over the whole set)" in out
+    assert "no data set" in refusal(capsys, "cluster", "nothing").lower()
+    assert "at least one component" in refusal(capsys, "cluster", "three", "--components=0")
+
+
 def test_add_refuses_in_one_line(home, tmp_path, capsys):
     path = tmp_path / "bad.csv"
     path.write_text("a,b\n1,2\n3\n")
-    assert main(["add", str(path)]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("mixviz: bad.csv cannot be read")
-    assert main(["add", str(tmp_path / "none.csv")]) == 2
+    assert refusal(capsys, "add", path) == (
+        "mixviz: bad.csv cannot be read as a table: "
+        "its first line has 2 values, and this one has 1: '3'.\n"
+    )
+    refusal(capsys, "add", tmp_path / "none.csv")
+    for text in ("nothing but words\n", "nothing but words"):
+        path.write_text(text)
+        assert refusal(capsys, "add", path) == (
+            "mixviz: bad.csv has 0 rows; at least 10 are needed.\n"
+        )

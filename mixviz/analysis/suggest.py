@@ -1,15 +1,20 @@
-"""How many components to begin with: the least BIC of Gaussian mixtures on principal components."""
+"""How to begin to cluster a data set: K by the BIC of Gaussian mixtures, and what goes with it."""
 
 import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixviz.data import load, source
+from mixviz.errors import MixvizError
 from mixviz.runs import RunStore
 from mixviz.runs.artifacts import fingerprint
+
+if TYPE_CHECKING:
+    from mixviz.training.config import Plan
 
 KIND = "suggested-components"
 TASK = "mixviz.analysis.suggest:suggest_components"
@@ -61,6 +66,40 @@ class Suggestion:
         if best == self.candidates[-1]:
             return f"{how} It still falls there, so that more may be right."
         return f"{how} Clusters of bent shapes are counted several times."
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A run that suits a data set: its plan, what it is called, and how its settings were chosen."""
+
+    plan: "Plan"
+    name: str
+    reason: str
+
+
+def clustering(store: RunStore, dataset: str, components: int, seed: int | str = 0) -> Clustering:
+    """Choose model and settings for a data set and K.
+
+    Raises
+    ------
+    MixvizError
+        When there is no such data set, or K or the seed is out of bounds.
+    """
+    from mixviz.training.config import plan  # imports PyTorch
+    from mixviz.training.sensible import sensible
+
+    if components < 1:
+        raise MixvizError(f"K = {components}: a mixture has at least one component.")
+    found = source(dataset)
+    chosen = sensible(found, components)
+    reason, suggestion = chosen.reason, stored_suggestion(store, dataset)
+    if suggestion is not None and suggestion.components == components:
+        reason = f"K = {components}: {suggestion.in_words()} {reason}"
+    return Clustering(
+        plan(dataset=dataset, model=chosen.model, values=chosen.settings | {"seed": seed}),
+        f"{found.title}, K={components}",
+        reason,
+    )
 
 
 def key(dataset: str) -> str:

@@ -60,6 +60,11 @@ class Dataset:
         return digest.hexdigest()
 
 
+def part(split: str) -> str:
+    """What part of a data set a split is, in words."""
+    return "whole set" if split == "all" else f"{split} split"
+
+
 def joined(train: Dataset, test: Dataset) -> Dataset:
     """Return both parts of a data set as one, the training part first."""
     labels = None

@@ -188,30 +188,44 @@ def read_csv(path: Path, file: str) -> ArrowTable:
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    delimiter, first = _first_line(path, file)
+    delimiter, first, only = _first_line(path, file)
     headed = not all(_is_number(text) for text in first)
     names = [
         text.strip() or f"column {i + 1}" if headed else f"column {i + 1}"
         for i, text in enumerate(first)
     ]
-    check_size(file, LIMITS.fewest, len(names))
+    check_size(file, 1 - headed if only else LIMITS.fewest, len(names))
     check_names(file, names)
+    ragged: list[arrow.InvalidRow] = []
+
+    def note(row: "arrow.InvalidRow") -> str:
+        ragged.append(row)
+        return "error"
+
     try:
         table = arrow.read_csv(
             path,
             arrow.ReadOptions(column_names=names, skip_rows=int(headed), block_size=8 * MEGABYTE),
-            arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            arrow.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
+            ),
             arrow.ConvertOptions(strings_can_be_null=True),
         )
     except (pa.ArrowInvalid, OSError) as error:
+        if ragged:
+            row = ragged[0]
+            raise MixvizError(
+                f"{file} cannot be read as a table: its first line has {row.expected_columns} "
+                f"values, and this one has {row.actual_columns}: {row.text[:50]!r}."
+            ) from error
         raise _unreadable(file, error) from error
     if any(pa.types.is_binary(field.type) for field in table.schema):
         raise MixvizError(f"{file} is not UTF-8 text; save it as UTF-8.")
     return ArrowTable(file, table)
 
 
-def _first_line(path: Path, file: str) -> tuple[str, list[str]]:
-    """Return the delimiter and the fields of the first line."""
+def _first_line(path: Path, file: str) -> tuple[str, list[str], bool]:
+    """Return the delimiter and the fields of the first line, and whether it is the only one."""
     with path.open("rb") as stream:
         start = stream.read(LIMITS.header + 1)
     if not start.strip():
@@ -235,7 +249,7 @@ def _first_line(path: Path, file: str) -> tuple[str, list[str]]:
     except csv.Error as error:
         raise MixvizError(f"The first line of {file} is not that of a table: {error}.") from error
     delimiter = max(split, key=lambda mark: len(split[mark]))
-    return delimiter, split[delimiter]
+    return delimiter, split[delimiter], not end
 
 
 def _is_number(text: str) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from mixviz.analysis.members import silhouette_of, stability, twins
+from mixviz.data import part
 from mixviz.errors import MixvizError
 from mixviz.evaluation import accuracies, clustering_scores, degeneracy
 from mixviz.evaluation.matrix import purity
@@ -13,7 +14,7 @@ from mixviz.figures.curves import METRICS
 from mixviz.runs import Run
 from mixviz.ui import keys
 from mixviz.ui.clusters_view import View
-from mixviz.ui.runs import linked, literal, part, show_in_link, titles
+from mixviz.ui.runs import linked, literal, show_in_link, titles
 from mixviz.ui.services import store
 
 _MAPPING_HELP = {
@@ -27,7 +28,7 @@ def scores_section(view: View) -> None:
     """Draw agreement with labels, then what needs none."""
     clustering = view.clustering
     st.caption(
-        f"{literal(view.data.name)}, {part(view.data.split)} · {len(view.data):,} "
+        f"{literal(view.data.name)}, {literal(part(view.data.split))} · {len(view.data):,} "
         f"observations · {clustering.count} {'group' if clustering.merged else 'component'}"
         f"{'s' * (clustering.count != 1)} · "
         f"step {view.encoding.step:,}"

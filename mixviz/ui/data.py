@@ -279,7 +279,7 @@ def _keep(incoming: Incoming, options: Options) -> None:
         saving = st.button(
             "Save as a data set", type="primary", icon=":material/save:", width="stretch"
         )
-    st.caption(f"On the command line: mixviz train --dataset {name_from(title)}")
+    st.caption(f"On the command line: mixviz cluster {name_from(title)}")
     if not saving:
         return
     st.button("Cancel", icon=":material/cancel:")  # any click ends the work below; nothing is kept

@@ -3,8 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from mixviz.analysis.suggest import KIND, TASK, Suggestion, key, stored_suggestion
-from mixviz.data import source
+from mixviz.analysis.suggest import KIND, TASK, Suggestion, clustering, key, stored_suggestion
 from mixviz.data.own import (
     OwnSet,
     delete,
@@ -176,20 +175,9 @@ def _start_when_suggested(name: str) -> None:
 
 def _start(name: str, components: int) -> None:
     """Start a run with a model and settings that suit the data, and show it."""
-    from mixviz.training.config import plan
-    from mixviz.training.sensible import sensible
-
-    found = source(name)
-    chosen = sensible(found, components)
-    suggestion = stored_suggestion(store(), name)
-    note = chosen.reason
-    if suggestion is not None and suggestion.components == components:
-        note = f"K = {components}: {suggestion.in_words()} {note}"
-    run = jobs().start(
-        plan(dataset=name, model=chosen.model, values=chosen.settings),
-        f"{found.title}, K={components}",
-    )
-    store().annotate([run], note=note)
+    chosen = clustering(store(), name, components)
+    run = jobs().start(chosen.plan, chosen.name)
+    store().annotate([run], note=chosen.reason)
     st.session_state[keys.STARTED] = run
     st.switch_page("pages/train.py")
 

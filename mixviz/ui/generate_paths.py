@@ -11,7 +11,7 @@ from mixviz.analysis.generation import (
     style_directions,
     style_traversal,
 )
-from mixviz.data import Dataset
+from mixviz.data import Dataset, part
 from mixviz.figures.grids import as_pixels
 from mixviz.figures.palette import colour
 from mixviz.figures.planar import Layer
@@ -22,7 +22,7 @@ from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.clusters_gallery import gallery, picture, plane
 from mixviz.ui.generate_samples import offer, scored_data
-from mixviz.ui.runs import literal, part
+from mixviz.ui.runs import literal
 from mixviz.ui.services import store
 
 _SHOWN = 0.02  # probability from which a component is named
@@ -83,7 +83,7 @@ def _observation(
         default,
         key=key,
         bind="query-params",
-        help=f"Index in the {part(data.split)} of {literal(data.name)}.",
+        help=f"Index in the {literal(part(data.split))} of {literal(data.name)}.",
     )
     return int(value)
 

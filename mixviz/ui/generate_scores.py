@@ -10,13 +10,13 @@ from mixviz.analysis.scores import (
     scores_key,
     standard_weights,
 )
-from mixviz.data import SOURCES
+from mixviz.data import SOURCES, part
 from mixviz.runs import Run
 from mixviz.training.checkpoints import has_checkpoint
 from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.generate_samples import scored_data, seed_choice
-from mixviz.ui.runs import known_runs, linked, literal, part, show_in_link, titles
+from mixviz.ui.runs import known_runs, linked, literal, show_in_link, titles
 from mixviz.ui.services import store
 from mixviz.ui.tasks import artifact_or_task
 
@@ -79,7 +79,7 @@ def scores_section(run: Run, saved: Saved) -> None:
         )
     st.caption(
         f"{found.count:,} samples of p(c) p(z|c) p(x|z) against as many observations of "
-        f"{literal(data.name)}, {part(data.split)}, seed {seed}."
+        f"{literal(data.name)}, {literal(part(data.split))}, seed {seed}."
     )
 
 

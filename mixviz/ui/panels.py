@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import streamlit as st
 
+from mixviz.data import part
 from mixviz.figures.curves import metrics_figure, terms_figure, z_prior_figure
 from mixviz.figures.grids import reconstruction_grid, sample_strip
 from mixviz.figures.latent import COLOURINGS, extent_of, latent_figure
@@ -16,7 +17,7 @@ from mixviz.runs import Event, Run, Snapshot, Subsample
 from mixviz.runs.names import component_names
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
-from mixviz.ui.runs import literal, part
+from mixviz.ui.runs import literal
 from mixviz.ui.services import store
 
 Rows = list[tuple[int, float, dict[str, float]]]
@@ -204,7 +205,7 @@ def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
     if not len(subsample.labels) or not rows:
         return
     st.markdown(
-        f"**Accuracy** · {part(subsample.split)}, {len(subsample.labels):,} points",
+        f"**Accuracy** · {literal(part(subsample.split))}, {len(subsample.labels):,} points",
         help="Labels score the clusters; no model sees them, but `samm` some. Each curve maps "
         "components to labels in its own way.",
     )

@@ -62,11 +62,6 @@ def literal(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\g<0>", " ".join(text.split()))
 
 
-def part(split: str) -> str:
-    """What part of a data set a split is, in words."""
-    return "whole set" if split == "all" else f"{literal(split)} split"
-
-
 def badge(run: Run) -> str:
     """Status of a run as a Markdown badge."""
     colour, icon = _BADGES[run.status]

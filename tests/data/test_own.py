@@ -169,8 +169,8 @@ def test_matrices_and_what_lies_beside_them(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("t.csv", "a,b\n1,2\n3\n" + "1,2\n" * 20, "Expected 2 columns"),
-        ("t.csv", "a,b\n1,2\n3,4,5\n" + "1,2\n" * 20, "Expected 2 columns"),
+        ("t.csv", "a,b\n1,2\n3\n" + "1,2\n" * 20, "has 2 values, and this one has 1: '3'"),
+        ("t.csv", "a,b\n1,2\n3,4,5\n" + "1,2\n" * 20, "has 2 values, and this one has 3: '3,4,5'"),
         ("t.csv", "a,b,a\n" + "1,2,3\n" * 20, "2 columns named 'a'"),
         ("t.csv", "a,b\n1,2\n", "1 row; at least 10"),
         ("t.csv", "a,b\n", "0 rows"),
