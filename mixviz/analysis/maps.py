@@ -1,5 +1,6 @@
 """Maps of what a run makes of a data set, computed once and kept; where prior samples lie in them."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -149,6 +150,16 @@ def mixture_of(store: RunStore, run: str) -> Mixture:
     return Mixture(**kept)
 
 
+def principal_plane(store: RunStore, run: str, latents: np.ndarray, dimensions: int = 2) -> Plane:
+    """Plane of the principal axes of latents (N, D), turned as the run's last snapshot shows it."""
+    last = None
+    if steps := store.snapshot_steps(run):
+        with suppress(OSError, ValueError):  # removed meanwhile, or damaged
+            shown = store.snapshot(run, steps[-1])
+            last = Plane(shown.plane, shown.centre, shown.axes)
+    return Plane.fit(latents, last, dimensions)
+
+
 def linear_map(encoding: Encoding, mixture: Mixture, plane: Plane, prior_samples: int) -> Map:
     """Map an encoding into a plane of the latent space, or a space of three dimensions."""
     prior, components = mixture.sample(prior_samples)
@@ -258,5 +269,6 @@ __all__ = [
     "mixture_of",
     "place_points",
     "placed_key",
+    "principal_plane",
     "read_map",
 ]

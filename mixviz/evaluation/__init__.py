@@ -7,6 +7,7 @@ from mixviz.evaluation.degeneracy import (
     degeneracy,
     distinct_components,
     effective_components,
+    in_use,
     verdict,
 )
 
@@ -20,5 +21,6 @@ __all__ = [
     "degeneracy",
     "distinct_components",
     "effective_components",
+    "in_use",
     "verdict",
 ]

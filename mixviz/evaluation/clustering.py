@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 MAPPINGS = ("hungarian", "majority", "most_confident")
 
@@ -49,6 +48,8 @@ def accuracies(
 
 def clustering_scores(assignments: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Normalised mutual information (arithmetic mean) and adjusted Rand index."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # a second
+
     return {
         "nmi": float(normalized_mutual_info_score(labels, assignments)),
         "ari": float(adjusted_rand_score(labels, assignments)),

@@ -49,14 +49,19 @@ def effective_components(mean_responsibilities: np.ndarray) -> float:
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
+def in_use(usage: np.ndarray) -> np.ndarray:
+    """Tell of each component whether it has a tenth of an even share of the points: (K,) bool."""
+    return np.nan_to_num(usage) >= DEAD / max(len(usage), 1)
+
+
 def dead_components(usage: np.ndarray) -> int:
-    """Count the components that are assigned less than a tenth of an even share of the points."""
-    return int((usage < DEAD / len(usage)).sum())
+    """Count the components that are not in use."""
+    return int((~in_use(usage)).sum())
 
 
 def distinct_components(usage: np.ndarray, overlap: np.ndarray) -> int:
     """Count groups of used components that lie in different places."""
-    alive = usage >= DEAD / len(usage)
+    alive = in_use(usage)
     same = overlap[np.ix_(alive, alive)] > SAME_PLACE
     return int(connected_components(same, directed=False, return_labels=False)) if same.size else 0
 
@@ -114,7 +119,8 @@ def _state(components: int, metrics: dict[str, float]) -> tuple[str, str]:
     distinct = int(metrics["distinct_components"])
     dead = int(metrics["dead_components"])
     blurred = metrics["information"] < 0.1 * math.log(components) if components > 1 else False
-    detail = f"{distinct} in use"
+    used = components - dead
+    detail = f"{used} in use" if used == distinct else f"{used} in use, {distinct} distinct"
     if components == 1:
         return "a single Gaussian", detail
     if distinct == 1 and dead >= components - 1:

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from mixviz.evaluation.degeneracy import in_use
 from mixviz.runs.snapshots import Snapshot
 
 SIGMAS = 2.0
+FAINT = 0.35  # opacity of components that are not in use
 Extent = tuple[float, float, float, float]
 
 _SPREAD = 100.0  # a box this many times the median is a run that diverged
@@ -35,6 +37,11 @@ def ellipses(means: np.ndarray, covariances: np.ndarray, vertices: int = 60) -> 
     circle = SIGMAS * np.stack([np.cos(angles), np.sin(angles)])  # (2, V + 1)
     outlines = means[:, None, :] + (factors @ circle).transpose(0, 2, 1)
     return np.where(finite[:, None, None], outlines, np.nan)
+
+
+def look(used: bool) -> tuple[str, float]:
+    """Dash and opacity of a component's contour: those that are not in use are faint and dotted."""
+    return ("solid", 1.0) if used else ("dot", FAINT)
 
 
 def drawable(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
@@ -71,7 +78,7 @@ def _box(snapshot: Snapshot) -> np.ndarray | None:
     outlines = ellipses(snapshot.means.astype(np.float64), snapshot.covariances.astype(np.float64))
     with np.errstate(invalid="ignore"):
         known = (np.abs(outlines) < _HUGE).all((1, 2))
-    used = np.nan_to_num(snapshot.usage) > 0
+    used = in_use(snapshot.usage)
     contours = outlines[known & used].reshape(-1, 2)
     if not len(points):
         return None if not len(contours) else np.stack([contours.min(0), contours.max(0)])

@@ -6,7 +6,8 @@ import numpy as np
 from contourpy import contour_generator
 from scipy.ndimage import gaussian_filter
 
-from mixviz.figures.contours import Extent, drawable, ellipses
+from mixviz.evaluation.degeneracy import in_use
+from mixviz.figures.contours import FAINT, Extent, drawable, ellipses, look
 from mixviz.figures.embedding_colours import Colouring
 from mixviz.figures.palette import NEUTRAL, SEQUENTIAL, colour, ink
 from mixviz.figures.specs import Spec, axis, layout, packed, plain
@@ -118,6 +119,7 @@ def embedding_figure(
     others: np.ndarray | None = None,
     outlines: Outlines | None = None,
     names: Sequence[str] = (),
+    usage: np.ndarray | None = None,
     selected: np.ndarray | None = None,
     drawn: np.ndarray | None = None,
 ) -> Spec:
@@ -136,6 +138,8 @@ def embedding_figure(
         By component.
     names
         Names of the components.
+    usage : (K,)
+        Share of the points in each component; those that are not in use are drawn faint.
     selected : (N,) bool
         All others are greyed.
     drawn : (V, 2)
@@ -147,7 +151,7 @@ def embedding_figure(
         *_points(points, colouring, selected, solid),
         *_crosses(prior, prior_components, solid),
         *_others(others, solid),
-        *_lines(outlines or {}, names, solid),
+        *_lines(outlines or {}, names, usage, solid),
         *_scale(colouring, solid),
     ]
     if solid:
@@ -269,9 +273,15 @@ def _others(others: np.ndarray | None, solid: bool) -> list[Spec]:
     return [trace | {"name": "placed points", "showlegend": True}]
 
 
-def _lines(outlines: Outlines, names: Sequence[str], solid: bool) -> list[Spec]:
+def _lines(
+    outlines: Outlines, names: Sequence[str], usage: np.ndarray | None, solid: bool
+) -> list[Spec]:
+    idle = set() if usage is None else set(np.flatnonzero(~in_use(usage)).tolist())
+    # The idle ones first, so that those in use lie above them.
+    outlines = {k: outlines[k] for k in sorted(outlines, key=lambda k: k not in idle)}
     traces = []
     for k, line in outlines.items():
+        dash, opacity = look(k not in idle)
         trace: Spec = {
             "type": "scatter3d" if solid else "scattergl",
             "mode": "lines",
@@ -279,23 +289,25 @@ def _lines(outlines: Outlines, names: Sequence[str], solid: bool) -> list[Spec]:
             "name": plain(names[k] if k < len(names) else str(k)),
             "x": packed(line[:, 0]),
             "y": packed(line[:, 1]),
-            "line": {"color": colour(k), "width": 3 if solid else 2},
+            "line": {"color": colour(k), "width": 3 if solid else 2, "dash": dash},
+            "opacity": opacity,
             "hoverinfo": "skip",
             "showlegend": False,
         }
         if solid:
             trace["z"] = packed(line[:, 2])
         traces.append(trace)
-    return traces if solid else [*traces, *_numbers(outlines)]
+    return traces if solid else [*traces, *_numbers(outlines, idle)]
 
 
-def _numbers(outlines: Outlines) -> list[Spec]:
+def _numbers(outlines: Outlines, idle: set[int]) -> list[Spec]:
     """Numbers of the components, each inside the longest piece of its outline."""
     shown = {k: _longest(line).mean(0) for k, line in outlines.items() if len(line)}
     if not shown:
         return []
     where = np.array(list(shown.values()))
-    marker: Spec = {"size": 16, "opacity": 0.9, "color": [colour(k) for k in shown]}
+    opacities = [FAINT if k in idle else 0.9 for k in shown]
+    marker: Spec = {"size": 16, "opacity": opacities, "color": [colour(k) for k in shown]}
     ground = {**marker, "line": {"width": 1, "color": "#ffffff"}}
     return [
         {

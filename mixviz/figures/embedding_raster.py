@@ -74,6 +74,7 @@ def raster_figure(
     prior_components: np.ndarray | None = None,
     outlines: Outlines | None = None,
     names: Sequence[str] = (),
+    usage: np.ndarray | None = None,
     drawn: np.ndarray | None = None,
 ) -> Spec:
     """Lay contours and prior samples over a picture of the points.
@@ -95,6 +96,7 @@ def raster_figure(
         prior_components=prior_components,
         outlines=outlines,
         names=names,
+        usage=usage,
         drawn=drawn,
     )
     left, right, bottom, top = view

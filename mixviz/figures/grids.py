@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mixviz.evaluation.degeneracy import in_use
 from mixviz.figures.palette import COLOURS, RGB
 from mixviz.runs.snapshots import Snapshot, Subsample
 
@@ -43,7 +44,7 @@ def image_grid(
 def sample_strip(snapshot: Snapshot) -> bytes:
     """Return a PNG with one row of samples per component, under its colour and number.
 
-    Components that no point is assigned to are faint.
+    Components that are not in use are faint.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def sample_strip(snapshot: Snapshot) -> bytes:
     pixels = rgba(snapshot.samples)
     if pixels.ndim != 5:
         raise ValueError("samples are (K, n, C, H, W)")
-    used = np.nan_to_num(snapshot.usage) > 0
+    used = in_use(snapshot.usage)
     canvas = tiled(pixels, TILE, GAP)
     height = enlargement(pixels, TILE) * pixels.shape[2]
     numbers = range(len(pixels))

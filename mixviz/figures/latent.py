@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mixviz.figures.contours import Extent, drawable, ellipses, extent_of
+from mixviz.evaluation.degeneracy import in_use
+from mixviz.figures.contours import FAINT, Extent, drawable, ellipses, extent_of, look
 from mixviz.figures.palette import (
     COLOURS,
     NEUTRAL,
@@ -24,7 +25,6 @@ COLOURINGS = ("component", "label", "confidence")
 
 _LEGEND_LIMIT = 20
 _BINS = 8  # of confidence
-_FAINT = 0.35
 
 
 def latent_figure(
@@ -166,15 +166,17 @@ def _colour_bar() -> list[Spec]:
 def _contours(snapshot: Snapshot, names: list[str]) -> list[Spec]:
     outlines = ellipses(snapshot.means, snapshot.covariances)
     known = drawable(snapshot.means, snapshot.covariances)
+    alive = in_use(snapshot.usage)
     groups: dict[tuple[int, bool], list[int]] = {}
     for k in _by_usage(snapshot):
         if known[k]:
-            groups.setdefault((k % len(COLOURS), bool(snapshot.usage[k] > 0)), []).append(k)
+            groups.setdefault((k % len(COLOURS), bool(alive[k])), []).append(k)
     single = len(names) <= len(COLOURS)
     traces = []
     for (shade, used), members in groups.items():
         gapped = np.pad(outlines[members], ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
         line = gapped.reshape(-1, 2)[:-1]
+        dash, opacity = look(used)
         traces.append(
             {
                 "type": "scattergl",  # an SVG trace would lie under the points
@@ -183,8 +185,8 @@ def _contours(snapshot: Snapshot, names: list[str]) -> list[Spec]:
                 "name": names[members[0]],
                 "x": packed(line[:, 0]),
                 "y": packed(line[:, 1]),
-                "line": {"color": colour(shade), "width": 2, "dash": "solid" if used else "dot"},
-                "opacity": 1 if used else _FAINT,
+                "line": {"color": colour(shade), "width": 2, "dash": dash},
+                "opacity": opacity,
                 "hoverinfo": "skip",
                 "showlegend": False,
             }
@@ -203,7 +205,7 @@ def _numbers(snapshot: Snapshot, names: list[str]) -> Spec:
     order = [k for k in _by_usage(snapshot) if known[k]]
     if not order:
         return {"type": "scattergl", "uid": "numbers", "x": [], "y": [], "showlegend": False}
-    usage = np.nan_to_num(snapshot.usage)
+    usage, used = np.nan_to_num(snapshot.usage), in_use(snapshot.usage)
     shares = [f"{100 * usage[k]:.1f} % of points" for k in order]
     return {
         "type": "scattergl",
@@ -216,7 +218,7 @@ def _numbers(snapshot: Snapshot, names: list[str]) -> Spec:
         "marker": {
             "size": 16,
             "color": [colour(k) for k in order],
-            "opacity": [0.9 if usage[k] > 0 else _FAINT for k in order],
+            "opacity": [0.9 if used[k] else FAINT for k in order],
             "line": {"width": 1, "color": "#ffffff"},
         },
         "hovertext": [f"component {names[k]}: {s}" for k, s in zip(order, shares, strict=True)],

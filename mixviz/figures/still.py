@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from mixviz.figures.contours import Extent, drawable, ellipses, extent_of
+from mixviz.evaluation.degeneracy import in_use
+from mixviz.figures.contours import FAINT, Extent, drawable, ellipses, extent_of
 from mixviz.figures.latent import point_values
 from mixviz.figures.palette import RGB, colour, sequential_rgb
 from mixviz.runs.snapshots import Snapshot, Subsample
@@ -100,19 +101,19 @@ def _points(axes: Axes, snapshot: Snapshot, values: np.ndarray) -> None:
 
 def _contours(axes: Axes, snapshot: Snapshot, *, halo: str, numbered: bool) -> None:
     known = drawable(snapshot.means, snapshot.covariances)
-    usage = np.nan_to_num(snapshot.usage)
+    usage, used = np.nan_to_num(snapshot.usage), in_use(snapshot.usage)
     shown = [k for k in np.argsort(usage, kind="stable").tolist() if known[k]]
     outlines = ellipses(snapshot.means, snapshot.covariances)
     lines = LineCollection(
         [outlines[k] for k in shown],
-        colors=[to_rgba(colour(k), 1.0 if usage[k] > 0 else 0.35) for k in shown],
-        linestyles=["solid" if usage[k] > 0 else "dotted" for k in shown],
+        colors=[to_rgba(colour(k), 1.0 if used[k] else FAINT) for k in shown],
+        linestyles=["solid" if used[k] else "dotted" for k in shown],
         linewidths=1.5,
     )
     axes.add_collection(lines, autolim=False)
     outline = [withStroke(linewidth=2.5, foreground=halo)]
     for k in shown if numbered else ():
-        if usage[k] > 0:
+        if used[k]:
             x, y = snapshot.means[k].tolist()
             axes.text(
                 x,

@@ -14,6 +14,7 @@ from mixviz.analysis.maps import (
     linear_map,
     mixture_of,
     placed_key,
+    principal_plane,
     read_map,
 )
 from mixviz.data import SOURCES, source
@@ -51,7 +52,7 @@ def explore(run: Run) -> None:
             found = _fitted(fitted, encoding)
         else:
             show_in_link(keys.EXPLORE_SETTINGS, None)
-            found = _linear(method, dimensions, encoding, mixture)
+            found = _linear(run.id, method, dimensions, encoding, mixture)
         if found is None:
             return
         others = _others(run, dataset, part, fitted, encoding, found)
@@ -84,14 +85,14 @@ def _parts(dataset: str, scored: str) -> list[str]:
     return sorted(("test", "train", "all"), key=lambda part: part != scored)
 
 
-def _linear(method: str, dimensions: int, encoding: Encoding, mixture: Mixture) -> Map:
+def _linear(run: str, method: str, dimensions: int, encoding: Encoding, mixture: Mixture) -> Map:
     size = encoding.latents.shape[1]
     chosen: tuple[int, ...] | None = None
     if method == "latent":
         chosen = tuple(range(min(dimensions, size)))
         if size > dimensions:
             chosen = _axes(size, dimensions)
-    return _projected(encoding.key, dimensions, chosen, encoding, mixture)
+    return _projected(encoding.key, run, dimensions, chosen, encoding, mixture)
 
 
 def _axes(size: int, dimensions: int) -> tuple[int, ...]:
@@ -111,6 +112,7 @@ def _axes(size: int, dimensions: int) -> tuple[int, ...]:
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _projected(
     key: str,
+    run: str,
     dimensions: int,
     axes: tuple[int, ...] | None,
     _encoding: Encoding,
@@ -118,7 +120,7 @@ def _projected(
 ) -> Map:
     latents = _encoding.latents
     if axes is None or latents.shape[1] <= dimensions:
-        plane = Plane.fit(latents, dimensions=dimensions)
+        plane = principal_plane(store(), run, latents, dimensions)
     else:
         plane = Plane.along(latents.shape[1], axes)
     return linear_map(_encoding, _mixture, plane, _LINEAR_PRIOR)

@@ -21,6 +21,7 @@ from mixviz.figures.embedding import (
 from mixviz.figures.embedding_colours import Colouring
 from mixviz.figures.embedding_raster import raster, raster_figure
 from mixviz.runs.names import component_names
+from mixviz.training.observe import usage_of
 from mixviz.ui import keys
 from mixviz.ui.explore_colours import called, colouring_of, colourings, describe
 from mixviz.ui.explore_controls import choice, choices
@@ -113,7 +114,8 @@ def _plot(
     found, encoding = shown.map, shown.encoding
     colouring = colouring_of(encoding, by, names)
     outlines = _outlines(found.key, found, shown.mixture) if "contours" in overlays else {}
-    beside: dict[str, Any] = {"outlines": outlines, "names": names}
+    usage = usage_of(encoding.assignments, len(names))
+    beside: dict[str, Any] = {"outlines": outlines, "names": names, "usage": usage}
     if "prior" in overlays:
         beside |= {"prior": found.prior, "prior_components": found.prior_components}
     mask = selection.mask if selection.given else None

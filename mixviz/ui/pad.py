@@ -13,6 +13,7 @@ from PIL import Image
 
 from mixviz.analysis.encoded import Encoding
 from mixviz.analysis.generation import decode_points
+from mixviz.analysis.maps import principal_plane
 from mixviz.analysis.members import mixture_of
 from mixviz.embedding import Plane
 from mixviz.figures.contours import Extent
@@ -100,7 +101,7 @@ def pad_section(run: Run, saved: Saved) -> None:
             f"the other {encoding.latents.shape[1] - 2} coordinates stay as they are there."
         )
     dark = st.context.theme.type == "dark"
-    snapshot, plane = _drawn(encoding.key, encoding, saved)
+    snapshot, plane = _drawn(encoding.key, run.id, encoding, saved)
     extent = square_extent(snapshot)
     view = PadView(
         plane,
@@ -137,10 +138,10 @@ def _draw_anchor(count: int) -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _drawn(key: str, _encoding: Encoding, _saved: Saved) -> tuple[Snapshot, Plane]:
+def _drawn(key: str, run: str, _encoding: Encoding, _saved: Saved) -> tuple[Snapshot, Plane]:
     """Points and components in the plane of an encoding."""
     latents = _encoding.latents
-    plane = Plane.fit(latents)
+    plane = principal_plane(store(), run, latents)
     means, covariances = mixture_of(_saved)
     usage = usage_of(_encoding.assignments, len(means))
     stride = -(-len(latents) // _POINTS)

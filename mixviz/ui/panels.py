@@ -9,6 +9,7 @@ from typing import NoReturn
 import streamlit as st
 
 from mixviz.data import part
+from mixviz.evaluation import in_use
 from mixviz.figures.curves import metrics_figure, terms_figure, z_prior_figure
 from mixviz.figures.grids import reconstruction_grid, sample_strip
 from mixviz.figures.latent import COLOURINGS, extent_of, latent_figure
@@ -219,7 +220,12 @@ def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
 
 def usage(run: Run, snapshot: Snapshot, key: str) -> None:
     """Share of the points in each component."""
-    st.markdown("**Usage**", help="Share of the points that each component takes.")
+    used = int(in_use(snapshot.usage).sum())
+    st.markdown(
+        f"**Usage** · {used} of {len(snapshot.usage)} in use",
+        help="Share of the points that each component takes. One with less than a tenth of an even "
+        "share is idle, and drawn faint; two in use that lie in one place are not distinct.",
+    )
     live_plot(
         usage_figure(snapshot, run.id, _names(run, snapshot)),
         key=f"{key}.usage",
@@ -257,7 +263,7 @@ def data_space(run: Run, snapshot: Snapshot, subsample: Subsample, key: str) -> 
     elif snapshot.samples.ndim > 3:
         st.markdown(
             "**Samples of each component**",
-            help="Numbers are components; pale ones have no points. GMVAE draws at w = 0.",
+            help="Numbers are components; pale ones are idle. GMVAE draws at w = 0.",
         )
         _picture(sample_strip(snapshot), f"Samples of each component at step {snapshot.step:,}")
         st.markdown("**Reconstructions**", help="Inputs above, what the model makes of them below.")

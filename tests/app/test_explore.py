@@ -17,6 +17,7 @@ from mixviz.analysis.maps import (
     mixture_of,
     place_points,
     placed_key,
+    principal_plane,
     read_map,
 )
 from mixviz.analysis.neighbours import within
@@ -103,6 +104,19 @@ def test_what_is_not_an_index_is_said(text):
     found, problem = parse_rows(text, 100)
     assert not len(found)
     assert problem.endswith(".")
+
+
+def test_principal_axes_are_turned_as_train_shows_them(store, run):
+    latents = np.random.default_rng(0).normal(size=(200, 5)) * [5, 3, 1, 1, 1]
+    plain = Plane.fit(latents)
+    shown = store.snapshot(run, store.snapshot_steps(run)[-1])
+    mirrored = replace(shown, plane="pca", centre=plain.centre, axes=plain.axes * [-1, 1])
+    store.write_snapshot(run, mirrored)
+    found = principal_plane(store, run, latents)
+    assert found.axes == pytest.approx(mirrored.axes)
+    assert principal_plane(store, run, latents, 3).axes.shape == (5, 3)
+    (store.folder(run) / "snapshots" / f"{shown.step:09d}.npz").write_bytes(b"damaged")
+    assert principal_plane(store, run, latents).axes == pytest.approx(plain.axes)
 
 
 def test_export_holds_ids_coordinates_and_assignments(store, run):

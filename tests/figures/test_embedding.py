@@ -94,6 +94,27 @@ def test_what_is_not_selected_is_greyed_and_not_hidden(dimensions):
         assert sorted(unpacked(grey["customdata"])) == list(range(10, 100))
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_idle_components_are_faint_and_lie_below(dimensions):
+    means = np.arange(3 * dimensions, dtype=float).reshape(3, dimensions)
+    figure = embedding_figure(
+        "pca",
+        np.zeros((10, dimensions), np.float32),
+        by_name("label", np.zeros(10, int), ["a"]),
+        uirevision="a",
+        outlines=gaussian_outlines(means, np.stack([np.eye(dimensions)] * 3)),
+        usage=np.array([0.6, 0.001, 0.399]),
+    )
+    lines = traces(figure, "component-")
+    assert [line["uid"] for line in lines] == ["component-1", "component-0", "component-2"]
+    assert [line["line"]["dash"] for line in lines] == ["dot", "solid", "solid"]
+    assert lines[0]["opacity"] < 0.5 < lines[1]["opacity"]
+    if dimensions == 2:
+        numbers = traces(figure, "numbers")[0]
+        assert numbers["text"] == ["1", "0", "2"]
+        assert numbers["marker"]["opacity"][0] < 0.5 < numbers["marker"]["opacity"][1]
+
+
 def test_names_from_outside_are_not_markup():
     figure = embedding_figure(
         "pca", POINTS, by_name("label", np.zeros(100, int), ["<b>x"]), uirevision="a"

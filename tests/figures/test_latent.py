@@ -77,6 +77,11 @@ def test_each_component_has_one_contour_and_its_number(snapshot, subsample, unpa
     np.testing.assert_allclose(unpacked(numbers["x"]), snapshot.means[at, 0], rtol=1e-5)
 
 
+def test_component_with_hardly_a_point_is_idle_as_the_verdict_says(make_snapshot, subsample):
+    found = traces(draw(make_snapshot(usage=np.array([0.6, 0.2, 0.19, 0.01])), subsample))
+    assert [found[f"component-{k}"]["line"]["dash"] for k in range(4)] == ["solid"] * 3 + ["dot"]
+
+
 def test_many_components_share_the_traces_of_their_colour(subsample, make_snapshot, unpacked):
     found = traces(draw(make_snapshot(components=120), subsample))
     contours = [uid for uid in found if uid.startswith("component-")]
