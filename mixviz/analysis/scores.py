@@ -6,6 +6,7 @@ each other, and are no FID of the literature.
 """
 
 import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from mixviz.analysis.encoded import Report, checkpoint_hash, saved_model, silent
 from mixviz.analysis.generation import prior_samples
 from mixviz.data import load
 from mixviz.errors import MixvizError
-from mixviz.models import MixtureModel
-from mixviz.runs import RunStore
+from mixviz.models import MODELS, MixtureModel
+from mixviz.models.classical import ClassicalModel
+from mixviz.runs import Run, RunStore, Status
 from mixviz.runs.artifacts import fingerprint
 from mixviz.training.config import Plan
 
@@ -47,6 +49,27 @@ def standard_weights() -> Path | None:
     path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
     at_hand = path.is_file() and importlib.util.find_spec("torch_fidelity") is not None
     return path if at_hand else None
+
+
+def preferred_network(run: Run, others: Iterable[Run]) -> str:
+    """Choose, of runs on data of one shape, the one whose encoder serves as the feature network.
+
+    Its encoder has to have learned something, which that of k-means and of a Gaussian mixture of
+    data has not: it is the identity. It should know these data, and see in them what the model
+    scored does; so it is the same kind of model on the same data set where there is one. Of several
+    the earliest, so that further runs do not change it and their scores can be compared.
+    """
+
+    def unfit(other: Run) -> tuple[bool, ...]:
+        known = MODELS.get(other.model)
+        return (
+            known is None or issubclass(known, ClassicalModel),
+            other.dataset != run.dataset,
+            other.status is not Status.FINISHED,
+            other.model != run.model,
+        )
+
+    return min(others, key=lambda other: (unfit(other), other.created, other.id)).id
 
 
 def scores_key(store: RunStore, run: str, network: str, count: int, seed: int) -> str:

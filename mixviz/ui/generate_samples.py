@@ -16,6 +16,7 @@ from mixviz.runs.names import component_names
 from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.clusters_gallery import gallery, picture, plane
+from mixviz.ui.panels import exact
 from mixviz.ui.services import store
 
 
@@ -87,7 +88,7 @@ def reconstruction_section(run: Run, saved: Saved) -> None:
     order = np.random.default_rng(seed).permutation(len(data))[: int(count)]
     inputs = data.x[order]
     outputs = reconstructions(saved, inputs)
-    st.caption("Each pair: the observation, then its reconstruction.")
+    st.caption(f"Each pair: the observation, then its reconstruction. {exact(run.model)}")
     content = None
     if data.kind == "image":
         pairs = np.stack([as_pixels(inputs), as_pixels(outputs)], 1)  # (n, 2, C, H, W)

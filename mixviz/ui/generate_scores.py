@@ -7,6 +7,7 @@ from mixviz.analysis.scores import (
     STANDARD,
     WEIGHTS,
     kept_scores,
+    preferred_network,
     scores_key,
     standard_weights,
 )
@@ -29,14 +30,16 @@ def scores_section(run: Run, saved: Saved) -> None:
     networks = _networks(run, saved, len(data.shape) == 3)
     linked(keys.FEATURES, st.query_params.get(keys.FEATURES))
     if st.session_state.get(keys.FEATURES) not in networks:
-        st.session_state[keys.FEATURES] = next(iter(networks))
+        st.session_state[keys.FEATURES] = _default(run, networks)
     left, middle, right = st.columns([3, 2, 1])
     network = left.selectbox(
         "Feature network",
         list(networks),
         key=keys.FEATURES,
         format_func=lambda name: networks.get(name, name),
-        help="What looks at the images. Numbers of different networks cannot be compared.",
+        help="What looks at the data. Numbers of different networks cannot be compared. Chosen at "
+        "first: Inception v3 where it is at hand, else the earliest finished run of this kind on "
+        "these data, so that further runs do not change it.",
     )
     show_in_link(keys.FEATURES, network)
     fitting = [count for count in _COUNTS if count <= len(data)] or [len(data)]
@@ -81,6 +84,12 @@ def scores_section(run: Run, saved: Saved) -> None:
         f"{found.count:,} samples of p(c) p(z|c) p(x|z) against as many observations of "
         f"{literal(data.name)}, {literal(part(data.split))}, seed {seed}."
     )
+
+
+def _default(run: Run, networks: dict[str, str]) -> str:
+    if STANDARD in networks:
+        return STANDARD
+    return preferred_network(run, [store().get(other) for other in networks])
 
 
 def _networks(run: Run, saved: Saved, images: bool) -> dict[str, str]:

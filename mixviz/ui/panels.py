@@ -269,6 +269,21 @@ def data_space(run: Run, snapshot: Snapshot, subsample: Subsample, key: str) -> 
         st.markdown("**Reconstructions**", help="Inputs above, what the model makes of them below.")
         grid = reconstruction_grid(snapshot, subsample, columns=12)
         _picture(grid, f"Observations and their reconstructions at step {snapshot.step:,}")
+        if said := exact(run.model):
+            st.caption(said)
+
+
+def exact(model: str) -> str:
+    """Say why a model reconstructs without any error, if it does."""
+    from mixviz.models import MODELS  # imports PyTorch
+    from mixviz.models.classical import ClassicalModel
+
+    if model not in MODELS or not issubclass(MODELS[model], ClassicalModel):
+        return ""
+    return (
+        f"The latents of {MODELS[model].title} are the data themselves: it has no encoder and no "
+        "decoder, and every reconstruction is exact."
+    )
 
 
 def _picture(png: bytes, label: str) -> None:

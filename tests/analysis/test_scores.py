@@ -10,12 +10,13 @@ from mixviz.analysis.scores import (
     STANDARD,
     frechet_and_inception,
     kept_scores,
+    preferred_network,
     score_task,
     scores_key,
     standard_weights,
 )
 from mixviz.errors import MixvizError
-from mixviz.runs import RunStore
+from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
 from mixviz.training.trainer import Trainer, create_run
 
@@ -25,6 +26,28 @@ class Flat(nn.Module):
 
     def forward(self, x):
         return x
+
+
+def test_network_is_the_earliest_of_the_same_kind_that_has_learned(tmp_path):
+    store = RunStore(tmp_path)
+
+    def run(model, dataset="digits", status=Status.FINISHED):
+        made = create_run(store, plan(dataset=dataset, model=model))
+        store.update(made, status=status)
+        return store.get(made)
+
+    first = [run("gmm"), run("dec"), run("gmvae-v2", status=Status.FAILED), run("gmvae-v2", "arcs")]
+    later = [run("gmvae-v2"), run("gmvae-v2"), run("k-means")]
+    order = {made.id: i for i, made in enumerate(first + later)}
+
+    def preferred(of, among):
+        return order[preferred_network(of, among)]
+
+    everything = later[::-1] + first
+    assert preferred(later[1], everything) == order[later[0].id]
+    assert preferred(later[2], everything) == order[first[1].id]
+    assert preferred(first[1], everything) == 1
+    assert preferred(first[0], [first[0]]) == 0
 
 
 def gaussian(mean, deviation, count=4000, seed=0):

@@ -130,10 +130,18 @@ def test_every_section_of_every_kind_of_run(store, runs, which):
             assert ("PNG" in labels) == (which[1] == "digits")
 
 
+@pytest.mark.parametrize("model", ["k-means", "gmvae-v2"])
+def test_exact_reconstructions_are_explained(store, runs, model):
+    app = show("generate", runs[model, "digits"], view="Reconstructions")
+    assert ("every reconstruction is exact" in texts(app)) == (model == "k-means")
+
+
 def test_scores_wait_to_be_asked_for(store, runs):
     app = show("generate", runs["k-means", "digits"], view="Scores")
     assert any(button.label.startswith("Score ") for button in app.button)
     assert not app.metric
+    network = next(one for one in app.selectbox if one.label == "Feature network")
+    assert network.value == runs["gmvae-v2", "digits"]  # k-means has learned no features
 
 
 class AnyView:
