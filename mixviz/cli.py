@@ -424,7 +424,7 @@ def _datasets(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    from mixviz.data.own import add_file
+    from mixviz.data.own import add_file, own_sets
     from mixviz.data.own_prepare import Options
 
     chosen = Options(
@@ -436,6 +436,7 @@ def _add(options: argparse.Namespace) -> int:
         fit=options.fit,
         folders=not options.no_folders,
     )
+    before = own_sets()
     with _share_bar() as report:
         added = add_file(options.path, chosen, options.name, report=report)
     if options.json:
@@ -443,6 +444,8 @@ def _add(options: argparse.Namespace) -> int:
         return 0
     size = "x".join(map(str, added.shape))
     print(f"{added.name}  {added.size:,} observations of shape {size}")
+    if added.name in before:
+        print("kept     already, with just this content; nothing was added")
     if added.labelled:
         print(f"labels   {len(added.label_names)}: {', '.join(added.label_names[:10])}")
     print(f"scaling  {added.scaling}")

@@ -469,6 +469,10 @@ def test_add_makes_a_data_set_that_every_command_knows(home, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("my-points  60 observations of shape 2\n")
     assert "labels   2: a, b" in printed
+    assert "kept     already" not in printed
+    again = call(capsys, "add", path, "--label=kind", "--scaling=range")[1]
+    assert again.splitlines()[1] == "kept     already, with just this content; nothing was added"
+    assert again.splitlines()[-1] == "next     mixviz cluster my-points"
     assert main(["datasets"]) == 0
     assert re.search(r"^my-points +ready$", capsys.readouterr().out, re.M)
     options = ["--model=k-means", "--set=components=2", "--set=threads=1", "--json"]

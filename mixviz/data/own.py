@@ -117,7 +117,7 @@ def free_title(title: str) -> str:
 def add_file(
     path: Path, options: Options, title: str = "", *, report: Report = lambda share, text: None
 ) -> OwnSet:
-    """Make a data set of a file or folder and keep it.
+    """Make a data set of a file or folder and keep it; without a title, the same is not kept twice.
 
     Raises
     ------
@@ -126,7 +126,18 @@ def add_file(
     """
     path = path.expanduser().absolute()
     prepared = prepare(open_file(path), options, report)
-    return save(prepared, title or free_title(path.stem or path.name), path.name)
+    known = None if title else existing(prepared)
+    return known or save(prepared, title or free_title(path.stem or path.name), path.name)
+
+
+def existing(prepared: Prepared) -> OwnSet | None:
+    """Return the data set with just this content, whatever it is called, or None."""
+    hash = _dataset("", prepared).content_hash
+    beside = (prepared.label_names, tuple(prepared.columns))
+    for known in own_sets().values():
+        if known.hash == hash and (known.label_names, known.columns) == beside:
+            return known
+    return None
 
 
 def save(prepared: Prepared, title: str, origin: str) -> OwnSet:

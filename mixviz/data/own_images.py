@@ -28,11 +28,33 @@ FITS: dict[Fit, str] = {
     "stretch": "stretched to a square",
 }
 RATIO_FROM = 64 * MEGABYTE  # unpacked; below, no ratio does harm
+SIDES = (28, 32, 64)  # that models have convolutional networks for
 _PEEKED = 40  # pictures looked at to choose size and colour
 
 
 class Damaged(Exception):
     """One picture cannot be read."""
+
+
+def suggested_side(sizes: Sequence[tuple[int, int]], planes: int) -> int:
+    """Return the side in pixels of the squares that pictures should become.
+
+    Small squares that are all alike stay as they are. Others become the largest of `SIDES` to which
+    the median picture need not be enlarged, and at which all of them can be kept.
+
+    Parameters
+    ----------
+    sizes
+        Width and height of some pictures.
+    planes
+        Number of all pictures, times their channels.
+    """
+    width = sizes[0][0]
+    if set(sizes) == {(width, width)} and 8 <= width <= SIDES[-1]:
+        return width
+    median = np.median([min(size) for size in sizes])
+    fitting = [n for n in SIDES if n <= median and planes * n * n <= LIMITS.numbers]
+    return fitting[-1] if fitting else SIDES[0]
 
 
 class Pictures(ABC):
@@ -76,22 +98,21 @@ class Pictures(ABC):
     def suggested(self) -> tuple[int, bool]:
         """Return a side in pixels that fits, and whether the pictures are in colour."""
         indices = np.unique(np.linspace(0, len(self) - 1, _PEEKED).astype(int)).tolist()
-        sizes, coloured = set(), False
+        sizes: list[tuple[int, int]] = []
+        coloured = False
         for content in self.contents(indices):
             try:
                 image = _opened(content, "")
             except Damaged:
                 continue
-            sizes.add(image.size)
+            sizes.append(image.size)
             if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
                 image.thumbnail((64, 64))
                 rgb = np.asarray(image.convert("RGB"), np.int16)
                 coloured |= bool((rgb.max(-1) - rgb.min(-1)).mean() > 2)
         if not sizes:
             raise MixvizError(f"None of the first pictures in {self.file} can be read.")
-        width, height = next(iter(sizes))
-        same = len(sizes) == 1 and width == height and 8 <= width <= 32
-        return (width if same else 32), coloured
+        return suggested_side(sizes, len(self) * (3 if coloured else 1)), coloured
 
     def label_by_folder(self) -> None:
         """Take the folders' names as classes, where there are several with several pictures."""
@@ -346,8 +367,8 @@ class ArrayPictures:
 
     def suggested(self) -> tuple[int, bool]:
         """Return a side in pixels that fits, and whether the images are in colour."""
-        height, width = self.frames.shape[2:]
-        return (width if height == width and 8 <= width <= 32 else 32), self.frames.shape[1] == 3
+        count, channels, height, width = self.frames.shape
+        return suggested_side([(width, height)], count * channels), channels == 3
 
     def squares(
         self, indices: Sequence[int], side: int, colour: bool, fit: Fit

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from mixviz.data.own import free_title, name_from, save
+from mixviz.data.own import existing, free_title, name_from, save
 from mixviz.data.own_files import Contents, open_file
-from mixviz.data.own_images import FITS, ArrayPictures, Damaged, Fit, Pictures
+from mixviz.data.own_images import FITS, SIDES, ArrayPictures, Damaged, Fit, Pictures
 from mixviz.data.own_limits import LIMITS, MEGABYTE
 from mixviz.data.own_prepare import (
     NO_LABEL,
@@ -30,6 +30,7 @@ from mixviz.ui.runs import literal
 
 UPLOAD, ON_DISK = "Upload", "Path on this machine"
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 128)
+_SIDES_IN_WORDS = f"{', '.join(map(str, SIDES[:-1]))} and {SIDES[-1]}"
 _PREVIEWED = 24  # images
 _AT_ONCE = 3_000_000  # numbers that are prepared for the preview
 _LISTED = 60  # columns that are offered one by one
@@ -96,6 +97,10 @@ def _incoming() -> Incoming | None:
         key=f"{keys.DATA_UPLOAD}.{kept}",
     )
     if uploaded is None:
+        st.caption(
+            f"CSV, TSV or TXT, Parquet, NPY, NPZ, or ZIP, of at most {LIMITS.upload // MEGABYTE} MB; "
+            "pictures go into a ZIP. Anything else is refused."
+        )
         return None
     known: Incoming | None = st.session_state.get(keys.DATA_INCOMING)
     if known is not None and known.id == uploaded.file_id:
@@ -192,7 +197,9 @@ def _picture_options(id: str, pictures: Pictures | ArrayPictures) -> Options:
             sides.index(side),
             format_func=lambda n: f"{n} x {n} pixels",
             key=f"{prefix}.side",
-            help="Larger images take longer to train on, with the square of the size.",
+            help=f"Larger images take longer to train on, with the square of the size. "
+            f"Convolutional networks are made for {_SIDES_IN_WORDS} pixels; suggested is the "
+            "largest of these to which the median picture need not be enlarged.",
         )
     with second:
         colour = st.selectbox(
@@ -269,9 +276,10 @@ def _keep(incoming: Incoming, options: Options) -> None:
         dropped(prepared.dropped)
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
+        proposed = free_title(Path(incoming.name).stem)
         title = st.text_input(
             "Name",
-            free_title(Path(incoming.name).stem),
+            proposed,
             max_chars=100,
             key=f"{keys.DATA_OPTION}{incoming.id}.name",
         )
@@ -283,9 +291,13 @@ def _keep(incoming: Incoming, options: Options) -> None:
     if not saving:
         return
     st.button("Cancel", icon=":material/cancel:")  # any click ends the work below; nothing is kept
-    kept = save(prepare(contents, options, reporter()), title, incoming.name)
+    prepared = prepare(contents, options, reporter())
+    known = existing(prepared) if title == proposed else None
+    kept = known or save(prepared, title, incoming.name)
     st.session_state.pop(keys.DATA_INCOMING, None)
-    st.session_state[keys.DATA_ADDED] = kept.name
+    st.session_state[keys.DATA_ADDED] = (
+        f"{kept.title} is kept." if known is None else f"{kept.title} holds just this already."
+    )
     st.session_state[keys.DATA_KEPT] = st.session_state.get(keys.DATA_KEPT, 0) + 1
     st.rerun()
 

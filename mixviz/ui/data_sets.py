@@ -32,7 +32,7 @@ def sets() -> None:
     if error := st.session_state.pop(keys.DATA_ERROR, None):
         st.error(literal(error), icon=":material/error:")
     if added := st.session_state.pop(keys.DATA_ADDED, None):
-        st.toast(f"{literal(added)} is kept.", icon=":material/check:")
+        st.toast(literal(added), icon=":material/check:")
     _offer_undo()
     if found:
         st.subheader("Your data sets", anchor=False)

@@ -199,6 +199,10 @@ def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
     press(app, "Save as a data set")
     assert own_sets()["points"].label_names == ("x", "y")
     assert "40 observations of 2 numbers" in texts(app)
+    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    press(app, "Save as a data set")
+    assert app.toast[0].value == "points holds just this already\\."
+    assert list(own_sets()) == ["points"]
 
 
 def test_bad_path_is_one_sentence(store, tmp_path):

@@ -26,6 +26,7 @@ from mixviz.data.own import (
     restore,
     root,
 )
+from mixviz.data.own_images import suggested_side
 from mixviz.data.own_limits import LIMITS
 from mixviz.data.own_prepare import Options
 from mixviz.errors import MixvizError
@@ -290,7 +291,7 @@ def test_folders_of_a_zip_are_classes(file):
     added = add_file(file("pets.zip", zipped(members)), Options())
     data = load(added.name)
     assert data.kind == "image"
-    assert data.shape == (1, 32, 32)
+    assert data.shape == (1, 28, 28)
     assert data.label_names == ("cat", "dog")
     assert (data.x.min() >= 0, data.x.max() <= 1, data.x.max() > 0.9) == (True, True, True)
     assert data.columns["file"][data.labels == 0][0].startswith("all/cat/")
@@ -328,6 +329,33 @@ def test_pixels_are_kept_where_nothing_is_resized(file):
         members[f"{i:02d}.png"] = buffer.getvalue()
     data = load(add_file(file("p.zip", zipped(members)), Options()).name)
     assert np.array_equal(data.x[:, 0] * 255, pixels)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "side"),
+    [
+        ([(16, 16)] * 3, 100, 16),
+        ([(64, 64)] * 3, 100, 64),
+        ([(96, 96)] * 3, 100, 64),
+        ([(20, 24), (18, 40), (30, 30)], 100, 28),
+        ([(30, 300), (40, 40), (500, 31)], 100, 28),
+        ([(40, 300), (40, 40), (500, 41)], 100, 32),
+        ([(640, 480), (500, 375), (30, 30)], 100, 64),
+        ([(640, 480), (500, 375)], 100_000, 32),
+        ([(640, 480), (500, 375)], 1_000_000, 28),
+    ],
+)
+def test_side_is_suggested_by_the_median_picture(sizes, count, side):
+    assert suggested_side(sizes, count) == side
+
+
+def test_the_very_same_file_is_not_kept_twice(file):
+    path = file("t.csv", "a,b,c\n" + "".join(f"{i},{i % 7},{i % 3}\n" for i in range(30)))
+    added = add_file(path, Options(label="c"))
+    assert add_file(path, Options(label="c")) == added
+    assert list(own_sets()) == [added.name]
+    assert add_file(path, Options(label="c"), "Another").name == "another"
+    assert add_file(path, Options(label="")).name == "t-2"
 
 
 def test_images_in_arrays(tmp_path):
