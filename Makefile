@@ -39,7 +39,7 @@ $(READY): requirements.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --no-deps -e .
 	@touch $@
 
-$(DEV_READY): requirements-dev.txt $(READY)
+$(DEV_READY): requirements-dev.txt requirements-cluster.txt $(READY)
 	$(PIP) install -r requirements-dev.txt
 	@touch $@
 

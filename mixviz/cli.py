@@ -81,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     sweep = add("sweep", _sweep, "Train the runs of a YAML file that are missing, several at once.")
     sweep.add_argument("file", type=Path)
     sweep.add_argument("--jobs", type=int, help="runs at once (default: one for each core)")
+    sweep.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="train on the Ray cluster at ADDRESS (HOST:PORT), on which this machine is a node; "
+        "without one, where RAY_ADDRESS says, else on a Ray started here; `resources` in FILE "
+        "says what each run gets; needs requirements-cluster.txt",
+    )
     _json_option(sweep)
     resume = add("resume", _resume, "Carry on an interrupted or stopped run from its checkpoint.")
     resume.add_argument("run")
@@ -256,11 +265,16 @@ def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mixviz.sweep import Outcome, read_sweep, train_all
+    from mixviz.sweep import LocalPool, Outcome, Pool, read_sweep, train_all
 
     if options.jobs is not None and options.jobs < 1:
         raise MixvizError(f"--jobs {options.jobs}: at least one run is trained at once.")
     sweep, store = read_sweep(options.file), RunStore()
+    pool: Pool = LocalPool(store, options.jobs)
+    if options.ray is not None:
+        from mixviz.sweep.on_ray import RayPool
+
+        pool = RayPool(store, sweep.resources, options.ray or None, options.jobs)
     with tqdm(unit=" steps", file=sys.stderr, dynamic_ncols=True) as bar:
 
         def progress(now: Outcome) -> None:
@@ -268,7 +282,7 @@ def _sweep(options: argparse.Namespace) -> int:
             bar.set_postfix_str(f"{now.ended} of {len(now.runs)} runs", refresh=False)
             bar.update(now.steps - bar.n)
 
-        outcome = train_all(store, sweep.trials(), sweep.name, options.jobs, progress)
+        outcome = train_all(store, sweep.trials(), sweep.name, pool, progress)
     if options.json:
         print(json.dumps({"name": sweep.name, "runs": outcome.runs}))
     else:

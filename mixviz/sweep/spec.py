@@ -40,6 +40,22 @@ class Block(_Part):
     set: dict[str, Value | list[Value]] = {}
 
 
+class Resources(_Part):
+    """What one run gets of a Ray cluster.
+
+    Attributes
+    ----------
+    cpus, gpus
+        Numbers of each; a part of a GPU lets several runs share one.
+    retries
+        How often a run that failed or was lost is carried on from its checkpoint.
+    """
+
+    cpus: Annotated[float, Field(gt=0, le=1024)] = 1
+    gpus: Annotated[float, Field(ge=0, le=64)] = 0
+    retries: Annotated[int, Field(ge=0, le=100)] = 2
+
+
 class Sweep(_Part):
     """A whole sweep.
 
@@ -49,12 +65,15 @@ class Sweep(_Part):
         Tag of its runs.
     seeds
         How many (0, 1, …), or which.
+    resources
+        What each run gets on Ray.
     runs
         Blocks, in the order in which they are trained.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=40)]
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0)]] = 1
+    resources: Resources = Resources()
     runs: Annotated[list[Block], Field(min_length=1)]
 
     def trials(self) -> list["Trial"]:

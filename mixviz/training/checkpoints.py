@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from operator import methodcaller
 from pathlib import Path
@@ -24,7 +25,7 @@ _STREAM = "stream"
 def save_checkpoint(
     folder: Path, model: MixtureModel, stream: torch.Generator, state: dict[str, Any]
 ) -> None:
-    """Write all three files beside `folder`, then put them in its place.
+    """Write all three files of a checkpoint.
 
     Parameters
     ----------
@@ -33,17 +34,23 @@ def save_checkpoint(
     state
         Plain values: the step, training seconds, current settings.
     """
+    files = {
+        "model.safetensors": weights_of(model),
+        "optimizer.safetensors": moments_of(model, stream),
+        "state.json": json.dumps(state).encode(),
+    }
+    put_checkpoint(folder, files)
+
+
+def put_checkpoint(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a checkpoint beside `folder`, then put them in its place."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     old = folder.with_name(".checkpoint.old")
     for leftover in folder.parent.glob(".checkpoint.*"):  # of a process killed while it saved
         if leftover != old:
             shutil.rmtree(leftover, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".checkpoint."))
-    for file, content in (
-        ("model.safetensors", weights_of(model)),
-        ("optimizer.safetensors", moments_of(model, stream)),
-        ("state.json", json.dumps(state).encode()),
-    ):
+    for file, content in files.items():
         write_atomically(fresh / file, methodcaller("write", content))
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from mixviz.runs import RunStore, Status
-from mixviz.sweep import Sweep, train_all
+from mixviz.sweep import LocalPool, Sweep, train_all
 from mixviz.training.trainer import Trainer, create_run
 
 BLOCK = {
@@ -38,7 +38,7 @@ def test_only_what_is_missing_is_trained(store):
     created = store.get(done).created
 
     seen = []
-    outcome = train_all(store, [first, second], "made", jobs=2, progress=seen.append)
+    outcome = train_all(store, [first, second], "made", LocalPool(store, 2), seen.append)
     assert set(outcome.runs.values()) == {Status.FINISHED}
     assert not outcome.interrupted
     assert outcome.steps == outcome.total_steps == 40
@@ -47,7 +47,7 @@ def test_only_what_is_missing_is_trained(store):
     assert seen and all(each.steps <= 40 for each in seen)
     assert all("made" in tags for tags in store.table()["tags"])
 
-    again = train_all(store, [first, second], "made")
+    again = train_all(store, [first, second], "made", LocalPool(store))
     assert again.runs == outcome.runs
 
 
@@ -56,9 +56,9 @@ def test_interrupted_sweep_goes_on_where_it_ended(store):
     program = (
         "import sys\nfrom pathlib import Path\n"
         "from mixviz.runs import RunStore\nfrom tests.sweep.test_local import made, SLOW\n"
-        "from mixviz.sweep import train_all\n"
-        "trials = made(seeds=1, runs=SLOW)\n"
-        "outcome = train_all(RunStore(Path(sys.argv[1])), trials, 'made')\n"
+        "from mixviz.sweep import LocalPool, train_all\n"
+        "trials, store = made(seeds=1, runs=SLOW), RunStore(Path(sys.argv[1]))\n"
+        "outcome = train_all(store, trials, 'made', LocalPool(store))\n"
         "sys.exit(3 if outcome.interrupted else 0)\n"
     )
     process = subprocess.Popen(
@@ -75,7 +75,7 @@ def test_interrupted_sweep_goes_on_where_it_ended(store):
     assert run.status is Status.STOPPED and 3 < run.step < run.total_steps
     store.update(run.id, config={**run.config, "run": {**run.config["run"], "slow_start": 0.0}})
 
-    outcome = train_all(store, trials, "made")
+    outcome = train_all(store, trials, "made", LocalPool(store))
     assert list(outcome.runs) == [run.id]
     assert store.get(run.id).status is Status.FINISHED
 
@@ -84,6 +84,6 @@ def test_run_that_failed_is_made_anew(store):
     (trial,) = made(seeds=1)
     failed = create_run(store, trial.plan)
     store.update(failed, status=Status.FAILED)
-    outcome = train_all(store, [trial], "made")
+    outcome = train_all(store, [trial], "made", LocalPool(store))
     assert failed not in outcome.runs
     assert list(outcome.runs.values()) == [Status.FINISHED]

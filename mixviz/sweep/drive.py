@@ -1,0 +1,162 @@
+"""What every sweep does, wherever its runs train: start what is missing, watch, stop."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from mixviz.runs import RunStore, Status
+from mixviz.sweep.spec import Trial
+from mixviz.training.trainer import check, create_run
+
+_TICK = 0.5  # seconds between looks at the store
+_AGAIN = 2.0  # seconds after which runs that still train are told to stop once more
+OVER = (Status.FINISHED, Status.DIVERGED)  # training them again would give the same
+
+Progress = Callable[["Outcome"], None]
+
+
+@dataclass
+class Outcome:
+    """How far a sweep is: steps done and in all, runs by what became of them."""
+
+    runs: dict[str, Status]
+    steps: int = 0
+    total_steps: int = 0
+    interrupted: bool = False
+
+    def count(self, *statuses: Status) -> int:
+        """Return how many runs have one of the statuses."""
+        return sum(each in statuses for each in self.runs.values())
+
+    @property
+    def ended(self) -> int:
+        """How many runs have come to their end, good or bad."""
+        return self.count(Status.FINISHED, Status.DIVERGED, Status.FAILED)
+
+
+class Pool(Protocol):
+    """Where the runs of a sweep train.
+
+    Attributes
+    ----------
+    elsewhere
+        Whether runs train on other machines, whose devices are not those of this one.
+    """
+
+    elsewhere: bool
+
+    def open(self, runs: int) -> AbstractContextManager[None]:
+        """Get ready for so many runs, and clean up at the end."""
+
+    @property
+    def room(self) -> int:
+        """How many more runs may be started now."""
+
+    def start(self, run: str) -> None:
+        """Begin to train a run, or carry it on from its checkpoint; returns at once."""
+
+    def ended(self) -> list[str]:
+        """Return the runs that were started, are no longer trained, and were not yet returned."""
+
+    def stop(self) -> None:
+        """Ask the runs that train to stop with a checkpoint; may be asked again."""
+
+
+def train_all(
+    store: RunStore,
+    trials: Sequence[Trial],
+    name: str,
+    pool: Pool,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Train what is missing of a sweep and return what became of all.
+
+    A run that the store has with the same configuration is taken as it is when it has finished or
+    diverged, left alone while another process trains it, and carried on from its checkpoint
+    otherwise. Interrupted by SIGINT or SIGTERM, the runs in training stop with a checkpoint, so
+    that the same call goes on where it ended.
+
+    Parameters
+    ----------
+    name
+        Tag of all runs of the sweep.
+
+    Raises
+    ------
+    MixvizError
+        Before anything is trained, when a trial cannot be.
+    """
+    for trial in trials:
+        check_trial(trial, pool)
+    runs = [run_of(store, trial) for trial in trials]
+    store.tag(runs, name)
+    waiting = [run for run in runs if missing(store, run)]
+    if not waiting:
+        return outcome_of(store, runs)
+    with stopping() as stopped, pool.open(len(waiting)):
+        training: set[str] = set()
+        told = 0.0
+        while (waiting and not stopped.is_set()) or training:
+            while waiting and not stopped.is_set() and pool.room > 0:
+                training.add(waiting[0])
+                pool.start(waiting.pop(0))
+            if stopped.is_set() and time.monotonic() - told > _AGAIN:
+                told = time.monotonic()
+                pool.stop()
+            training.difference_update(pool.ended())
+            if progress:
+                progress(outcome_of(store, runs))
+            if training:
+                time.sleep(_TICK)
+        return replace(outcome_of(store, runs), interrupted=stopped.is_set())
+
+
+def check_trial(trial: Trial, pool: Pool) -> None:
+    """Raise `MixvizError` if a trial cannot be trained in the pool."""
+    plan = trial.plan
+    if pool.elsewhere:
+        plan = replace(plan, run=plan.run.model_copy(update={"device": "cpu"}))
+    check(plan)
+
+
+def run_of(store: RunStore, trial: Trial) -> str:
+    """Return the id of the trial's run, made anew if there is none that can be used."""
+    found = [run for run in store.alike(trial.plan.as_json()) if run.status is not Status.FAILED]
+    best = sorted(found, key=lambda run: (run.status in OVER, run.step), reverse=True)
+    return best[0].id if best else create_run(store, trial.plan, trial.title)
+
+
+def missing(store: RunStore, run: str) -> bool:
+    """Whether a run is neither at its end nor trained by someone else."""
+    found = store.get(run)
+    return found.status not in OVER and not (found.owner and found.status.live)
+
+
+def outcome_of(store: RunStore, runs: Sequence[str]) -> Outcome:
+    """Return how far runs are."""
+    found = [store.get(run) for run in runs]
+    return Outcome(
+        {run.id: run.status for run in found},
+        sum(run.total_steps if run.status in OVER else run.step for run in found),
+        sum(run.total_steps for run in found),
+    )
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Give an event that SIGINT and SIGTERM set, in place of what they do otherwise."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in numbers}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
