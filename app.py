@@ -9,6 +9,8 @@ from mixviz.ui.services import ICON, warm_up
 st.set_page_config(page_title="mixviz", page_icon=ICON, layout="wide")
 st.html(
     "<style>.stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }"
+    # As high as the boxes that they stand beside.
+    "button[data-variant=segmented_control] { min-height: 2.5rem; }"
     # Where the sidebar is folded away, a bar with its button lies over the top of the page.
     "@media (max-width: 768px) { .stMainBlockContainer { padding-top: 4.5rem; } }</style>"
 )

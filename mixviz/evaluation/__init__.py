@@ -7,7 +7,7 @@ from mixviz.evaluation.degeneracy import (
     degeneracy,
     distinct_components,
     effective_components,
-    in_use,
+    occupied,
     verdict,
 )
 
@@ -21,6 +21,6 @@ __all__ = [
     "degeneracy",
     "distinct_components",
     "effective_components",
-    "in_use",
+    "occupied",
     "verdict",
 ]

@@ -49,19 +49,22 @@ def effective_components(mean_responsibilities: np.ndarray) -> float:
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
-def in_use(usage: np.ndarray) -> np.ndarray:
-    """Tell of each component whether it has a tenth of an even share of the points: (K,) bool."""
+def occupied(usage: np.ndarray) -> np.ndarray:
+    """Tell of each component whether it has a tenth of an even share of the points: (K,) bool.
+
+    The others are idle.
+    """
     return np.nan_to_num(usage) >= DEAD / max(len(usage), 1)
 
 
 def dead_components(usage: np.ndarray) -> int:
-    """Count the components that are not in use."""
-    return int((~in_use(usage)).sum())
+    """Count the idle components."""
+    return int((~occupied(usage)).sum())
 
 
 def distinct_components(usage: np.ndarray, overlap: np.ndarray) -> int:
-    """Count groups of used components that lie in different places."""
-    alive = in_use(usage)
+    """Count the components in use: those in one place count as one, idle ones do not count."""
+    alive = occupied(usage)
     same = overlap[np.ix_(alive, alive)] > SAME_PLACE
     return int(connected_components(same, directed=False, return_labels=False)) if same.size else 0
 
@@ -119,8 +122,7 @@ def _state(components: int, metrics: dict[str, float]) -> tuple[str, str]:
     distinct = int(metrics["distinct_components"])
     dead = int(metrics["dead_components"])
     blurred = metrics["information"] < 0.1 * math.log(components) if components > 1 else False
-    used = components - dead
-    detail = f"{used} in use" if used == distinct else f"{used} in use, {distinct} distinct"
+    detail = f"{distinct} in use"
     if components == 1:
         return "a single Gaussian", detail
     if distinct == 1 and dead >= components - 1:

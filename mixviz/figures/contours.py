@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mixviz.evaluation.degeneracy import in_use
+from mixviz.evaluation.degeneracy import occupied
 from mixviz.runs.snapshots import Snapshot
 
 SIGMAS = 2.0
-FAINT = 0.35  # opacity of components that are not in use
+FAINT = 0.35  # opacity of idle components
 Extent = tuple[float, float, float, float]
 
 _SPREAD = 100.0  # a box this many times the median is a run that diverged
@@ -40,7 +40,7 @@ def ellipses(means: np.ndarray, covariances: np.ndarray, vertices: int = 60) -> 
 
 
 def look(used: bool) -> tuple[str, float]:
-    """Dash and opacity of a component's contour: those that are not in use are faint and dotted."""
+    """Dash and opacity of a component's contour: idle ones are faint and dotted."""
     return ("solid", 1.0) if used else ("dot", FAINT)
 
 
@@ -54,8 +54,8 @@ def drawable(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
 def extent_of(snapshots: Iterable[Snapshot]) -> Extent:
     """Return left, right, bottom and top that hold a run: one frame for all its pictures.
 
-    It covers 99.5 % of the points of each snapshot, the contours of the components in use, and those
-    of unused ones nearby.
+    It covers 99.5 % of the points of each snapshot, the contours of its components, and those of
+    idle ones only where they are nearby.
     Non-finite values, and snapshots far larger than the others, as a diverging run ends with, do
     not count.
     """
@@ -78,7 +78,7 @@ def _box(snapshot: Snapshot) -> np.ndarray | None:
     outlines = ellipses(snapshot.means.astype(np.float64), snapshot.covariances.astype(np.float64))
     with np.errstate(invalid="ignore"):
         known = (np.abs(outlines) < _HUGE).all((1, 2))
-    used = in_use(snapshot.usage)
+    used = occupied(snapshot.usage)
     contours = outlines[known & used].reshape(-1, 2)
     if not len(points):
         return None if not len(contours) else np.stack([contours.min(0), contours.max(0)])

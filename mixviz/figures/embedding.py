@@ -6,7 +6,7 @@ import numpy as np
 from contourpy import contour_generator
 from scipy.ndimage import gaussian_filter
 
-from mixviz.evaluation.degeneracy import in_use
+from mixviz.evaluation.degeneracy import occupied
 from mixviz.figures.contours import FAINT, Extent, drawable, ellipses, look
 from mixviz.figures.embedding_colours import Colouring
 from mixviz.figures.palette import NEUTRAL, SEQUENTIAL, colour, ink
@@ -139,7 +139,7 @@ def embedding_figure(
     names
         Names of the components.
     usage : (K,)
-        Share of the points in each component; those that are not in use are drawn faint.
+        Share of the points in each component; idle ones are drawn faint.
     selected : (N,) bool
         All others are greyed.
     drawn : (V, 2)
@@ -276,8 +276,8 @@ def _others(others: np.ndarray | None, solid: bool) -> list[Spec]:
 def _lines(
     outlines: Outlines, names: Sequence[str], usage: np.ndarray | None, solid: bool
 ) -> list[Spec]:
-    idle = set() if usage is None else set(np.flatnonzero(~in_use(usage)).tolist())
-    # The idle ones first, so that those in use lie above them.
+    idle = set() if usage is None else set(np.flatnonzero(~occupied(usage)).tolist())
+    # The idle ones first, so that the others lie above them.
     outlines = {k: outlines[k] for k in sorted(outlines, key=lambda k: k not in idle)}
     traces = []
     for k, line in outlines.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mixviz.evaluation.degeneracy import in_use
+from mixviz.evaluation.degeneracy import occupied
 from mixviz.figures.palette import COLOURS, RGB
 from mixviz.runs.snapshots import Snapshot, Subsample
 
@@ -44,7 +44,7 @@ def image_grid(
 def sample_strip(snapshot: Snapshot) -> bytes:
     """Return a PNG with one row of samples per component, under its colour and number.
 
-    Components that are not in use are faint.
+    Idle components are faint.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def sample_strip(snapshot: Snapshot) -> bytes:
     pixels = rgba(snapshot.samples)
     if pixels.ndim != 5:
         raise ValueError("samples are (K, n, C, H, W)")
-    used = in_use(snapshot.usage)
+    used = occupied(snapshot.usage)
     canvas = tiled(pixels, TILE, GAP)
     height = enlargement(pixels, TILE) * pixels.shape[2]
     numbers = range(len(pixels))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mixviz.evaluation.degeneracy import in_use
+from mixviz.evaluation.degeneracy import occupied
 from mixviz.figures.contours import FAINT, Extent, drawable, ellipses, extent_of, look
 from mixviz.figures.palette import (
     COLOURS,
@@ -166,7 +166,7 @@ def _colour_bar() -> list[Spec]:
 def _contours(snapshot: Snapshot, names: list[str]) -> list[Spec]:
     outlines = ellipses(snapshot.means, snapshot.covariances)
     known = drawable(snapshot.means, snapshot.covariances)
-    alive = in_use(snapshot.usage)
+    alive = occupied(snapshot.usage)
     groups: dict[tuple[int, bool], list[int]] = {}
     for k in _by_usage(snapshot):
         if known[k]:
@@ -205,7 +205,7 @@ def _numbers(snapshot: Snapshot, names: list[str]) -> Spec:
     order = [k for k in _by_usage(snapshot) if known[k]]
     if not order:
         return {"type": "scattergl", "uid": "numbers", "x": [], "y": [], "showlegend": False}
-    usage, used = np.nan_to_num(snapshot.usage), in_use(snapshot.usage)
+    usage, used = np.nan_to_num(snapshot.usage), occupied(snapshot.usage)
     shares = [f"{100 * usage[k]:.1f} % of points" for k in order]
     return {
         "type": "scattergl",

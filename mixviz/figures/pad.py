@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mixviz.evaluation.degeneracy import in_use
+from mixviz.evaluation.degeneracy import occupied
 from mixviz.figures.contours import Extent, extent_of
 from mixviz.figures.palette import NEUTRAL, colour
 from mixviz.figures.still import latent_image
@@ -53,7 +53,7 @@ def plane_snapshot(
 def square_extent(snapshot: Snapshot) -> Extent:
     """Return an extent as wide as it is high that holds the points."""
     # Unused components may lie far off; nobody drags there.
-    used = in_use(snapshot.usage)
+    used = occupied(snapshot.usage)
     near = replace(
         snapshot,
         means=snapshot.means[used],

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from mixviz.evaluation.degeneracy import in_use
+from mixviz.evaluation.degeneracy import occupied
 from mixviz.figures.contours import FAINT, Extent, drawable, ellipses, extent_of
 from mixviz.figures.latent import point_values
 from mixviz.figures.palette import RGB, colour, sequential_rgb
@@ -101,7 +101,7 @@ def _points(axes: Axes, snapshot: Snapshot, values: np.ndarray) -> None:
 
 def _contours(axes: Axes, snapshot: Snapshot, *, halo: str, numbered: bool) -> None:
     known = drawable(snapshot.means, snapshot.covariances)
-    usage, used = np.nan_to_num(snapshot.usage), in_use(snapshot.usage)
+    usage, used = np.nan_to_num(snapshot.usage), occupied(snapshot.usage)
     shown = [k for k in np.argsort(usage, kind="stable").tolist() if known[k]]
     outlines = ellipses(snapshot.means, snapshot.covariances)
     lines = LineCollection(

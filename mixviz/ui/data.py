@@ -98,8 +98,8 @@ def _incoming() -> Incoming | None:
     )
     if uploaded is None:
         st.caption(
-            f"CSV, TSV or TXT, Parquet, NPY, NPZ, or ZIP, of at most {LIMITS.upload // MEGABYTE} MB; "
-            "pictures go into a ZIP. Anything else is refused."
+            "Tables (CSV, TSV, TXT, Parquet), arrays (NPY, NPZ) and pictures in a ZIP, of at most "
+            f"{LIMITS.upload // MEGABYTE} MB; a file of another kind is refused."
         )
         return None
     known: Incoming | None = st.session_state.get(keys.DATA_INCOMING)

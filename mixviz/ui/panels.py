@@ -9,7 +9,8 @@ from typing import NoReturn
 import streamlit as st
 
 from mixviz.data import part
-from mixviz.evaluation import in_use
+from mixviz.evaluation import dead_components, distinct_components
+from mixviz.evaluation.degeneracy import SAME_PLACE
 from mixviz.figures.curves import metrics_figure, terms_figure, z_prior_figure
 from mixviz.figures.grids import reconstruction_grid, sample_strip
 from mixviz.figures.latent import COLOURINGS, extent_of, latent_figure
@@ -220,11 +221,18 @@ def accuracy(run: Run, rows: Rows, subsample: Subsample, key: str) -> None:
 
 def usage(run: Run, snapshot: Snapshot, key: str) -> None:
     """Share of the points in each component."""
-    used = int(in_use(snapshot.usage).sum())
+    distinct = distinct_components(snapshot.usage, snapshot.overlap)
+    idle = dead_components(snapshot.usage)
+    counted = [f"{distinct} in use"]
+    if alike := len(snapshot.usage) - idle - distinct:
+        counted.append(f"{alike} in the same place as another")
+    if idle:
+        counted.append(f"{idle} idle")
     st.markdown(
-        f"**Usage** · {used} of {len(snapshot.usage)} in use",
+        f"**Usage** · {', '.join(counted)}",
         help="Share of the points that each component takes. One with less than a tenth of an even "
-        "share is idle, and drawn faint; two in use that lie in one place are not distinct.",
+        "share is idle, and drawn faint. Components that overlap by more than "
+        f"{SAME_PLACE:g} are in the same place, and count as one in use.",
     )
     live_plot(
         usage_figure(snapshot, run.id, _names(run, snapshot)),

@@ -33,8 +33,16 @@ def title(run: Run) -> str:
 
 
 def titles(runs: Mapping[str, Run]) -> dict[str, str]:
-    """Titles of runs by id, no two the same."""
-    return told_apart({run: title(found) for run, found in runs.items()})
+    """Titles of runs by id for a list, no two the same.
+
+    The time comes first: a list cuts off the end of a long name, and names begin alike.
+    """
+    return told_apart(
+        {
+            run: title(found) if found.shipped else f"{moment(found.id)} · {found.name}"
+            for run, found in runs.items()
+        }
+    )
 
 
 def told_apart(named: Mapping[str, str]) -> dict[str, str]:

@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
+from mixviz.evaluation import degeneracy, verdict
 from mixviz.models import MODELS
 from mixviz.models.gmvae_v2 import GMVAEv2Config
 from mixviz.runs import Event, Status
@@ -53,7 +55,10 @@ def test_runs_of_one_name_and_second_are_told_apart(store, monkeypatch):
     for run in runs:
         app = show("train", run)
         assert app.sidebar.selectbox[0].value == run
-    assert len(set(app.sidebar.selectbox[0].options)) == 3
+    options = app.sidebar.selectbox[0].options
+    assert len(set(options)) == 3
+    # First what tells them apart: a long name is cut off at its end.
+    assert all(option.startswith("01-01 00:00:00 · ") for option in options)
     app = show("compare", chosen=runs)
     assert next(m for m in app.multiselect if m.label == "Chosen runs").value == runs
 
@@ -68,6 +73,18 @@ def test_finished_run(store, page):
         assert store.get(run).verdict in texts(app)
     if page == "replay":
         assert {"Play", "Animation as HTML", "Animation as GIF", "Run as a file"} <= buttons(app)
+
+
+@pytest.mark.parametrize("page", ["train", "replay"])
+def test_usage_counts_components_as_the_verdict_does(store, page):
+    run = trained(store)
+    snapshot = store.snapshot(run, store.snapshot_steps(run)[-1])
+    usage, overlap = np.array([0.5, 0.3, 0.19, 0.01], np.float32), np.ones((4, 4), np.float32)
+    certain = np.eye(4).repeat([50, 30, 19, 1], 0)
+    assert "1 in use" in verdict(4, [(0, degeneracy(certain, usage, overlap))])
+    store.write_snapshot(run, dataclasses.replace(snapshot, usage=usage, overlap=overlap))
+    expected = "Usage** · 1 in use, 2 in the same place as another, 1 idle"
+    assert expected in texts(show(page, run))
 
 
 @pytest.mark.parametrize("page", PAGES)

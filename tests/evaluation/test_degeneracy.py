@@ -179,7 +179,7 @@ OVERLAPPING = figures(0.4 * np.eye(4).repeat(5, 0) + 0.15 * np.ones((20, 4)), ov
         ),
         (
             figures(np.eye(4).repeat(5, 0), np.full((4, 4), 0.99)),
-            "4 components, 4 in use, 1 distinct: merged, no clusters",
+            "4 components, 1 in use: merged, no clusters",
         ),
         (
             figures(0.04 * np.eye(4).repeat(5, 0) + 0.24, np.eye(4)),
@@ -213,7 +213,7 @@ def test_state_that_never_changed_has_no_since():
     assert "since" not in verdict(4, [(0, CERTAIN), (10, CERTAIN), (20, CERTAIN)])
 
 
-def test_another_number_of_distinct_components_is_another_state():
+def test_another_number_in_use_is_another_state():
     joined = figures(np.eye(4).repeat(5, 0), overlap_of(4, (0, 1)))
     history = [(0, CERTAIN), (50, joined), (60, joined)]
-    assert verdict(4, history) == "4 components, 4 in use, 3 distinct: spread since step 50"
+    assert verdict(4, history) == "4 components, 3 in use: spread since step 50"
