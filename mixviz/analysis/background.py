@@ -119,6 +119,7 @@ def main() -> None:
     module, name = function.split(":")
     if not module.startswith("mixviz."):
         raise SystemExit(f"{module} is not part of mixviz")
+    tell(text="Loading libraries")
     try:
         getattr(import_module(module), name)(
             RunStore(Path(home)),

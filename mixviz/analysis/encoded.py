@@ -4,19 +4,19 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from mixviz.data import Dataset, load
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore
 from mixviz.runs.artifacts import fingerprint
-from mixviz.training.checkpoints import has_checkpoint
-from mixviz.training.config import Plan
-from mixviz.training.device import make_fabric
-from mixviz.training.observe import BATCH, evaluating
-from mixviz.training.saved import Saved, load_run
+
+if TYPE_CHECKING:
+    from mixviz.training.saved import Saved
+
+# What imports PyTorch is imported by the function that needs it: a map of kept latents begins at once.
 
 KIND = "encoded"
 Report = Callable[[float, str], None]  # share done in [0, 1], what is being done
@@ -77,6 +77,8 @@ def checkpoint_hash(store: RunStore, run: str) -> str:
     MixvizError
         When the run has no checkpoint.
     """
+    from mixviz.training.checkpoints import has_checkpoint
+
     folder = store.checkpoint_folder(run)
     if not has_checkpoint(folder):
         raise MixvizError(
@@ -98,13 +100,15 @@ def _hash_of(folder: str, stamps: tuple[tuple[str, int, int], ...]) -> str:
     return digest.hexdigest()
 
 
-def saved_model(store: RunStore, run: str) -> Saved:
+def saved_model(store: RunStore, run: str) -> "Saved":
     """Return a run's model as its last checkpoint left it, loaded once while that stays the same."""
     return _load(store, run, checkpoint_hash(store, run))
 
 
 @lru_cache(maxsize=4)
-def _load(store: RunStore, run: str, checkpoint: str) -> Saved:
+def _load(store: RunStore, run: str, checkpoint: str) -> "Saved":
+    from mixviz.training.saved import load_run
+
     return load_run(store, run)
 
 
@@ -112,6 +116,8 @@ def encoding_key(
     store: RunStore, run: str, dataset: str | None = None, part: str | None = None
 ) -> tuple[str, Dataset]:
     """Return the key under which an encoding is kept, and its data; as `encode_run`."""
+    from mixviz.training.config import Plan
+
     plan = Plan.from_json(store.get(run).config)
     data = load(dataset or plan.dataset, part or plan.run.scored_split)
     return fingerprint(checkpoint=checkpoint_hash(store, run), data=data.content_hash), data
@@ -146,7 +152,12 @@ def encode_run(
     return Encoding(key, data, int(kept["step"]), kept["latents"], kept["log_responsibilities"])
 
 
-def _encoded(saved: Saved, data: Dataset, report: Report) -> dict[str, np.ndarray]:
+def _encoded(saved: "Saved", data: Dataset, report: Report) -> dict[str, np.ndarray]:
+    import torch
+
+    from mixviz.training.device import make_fabric
+    from mixviz.training.observe import BATCH, evaluating
+
     model = saved.model
     if data.shape != model.shape:
         raise MixvizError(

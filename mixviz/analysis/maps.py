@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import ValidationError
 
+from mixviz.analysis.encoded import KIND as ENCODED
 from mixviz.analysis.encoded import (
     Encoding,
     Report,
@@ -17,10 +17,8 @@ from mixviz.analysis.encoded import (
     saved_model,
 )
 from mixviz.embedding import SETTINGS, Plane, TSNESettings, UMAPSettings, fit_map, placing
-from mixviz.models.config import invalid
 from mixviz.runs import RunStore
 from mixviz.runs.artifacts import fingerprint
-from mixviz.training.observe import mixture_arrays
 
 KIND = "map"
 PLACED = "placed"
@@ -58,6 +56,8 @@ class MapChoice:
         try:
             return config.model_validate(self.settings)
         except ValidationError as error:
+            from mixviz.models.config import invalid  # imports PyTorch
+
             raise invalid(config, error) from error
 
     def key(self, encoding: str) -> str:
@@ -138,11 +138,20 @@ class Map:
     plane: Plane | None = None
 
 
+def mixture_key(store: RunStore, run: str) -> str:
+    """Key under which the components of a run's model are kept."""
+    return fingerprint(checkpoint=checkpoint_hash(store, run))
+
+
 def mixture_of(store: RunStore, run: str) -> Mixture:
     """Return the components of a run's model, without loading it when they were asked for before."""
-    key = fingerprint(checkpoint=checkpoint_hash(store, run))
+    key = mixture_key(store, run)
     kept = store.artifacts.read(_MIXTURE, key)
     if kept is None:
+        import torch
+
+        from mixviz.training.observe import mixture_arrays
+
         with torch.no_grad():
             means, covariances, weights = mixture_arrays(saved_model(store, run).model)
         kept = {"means": means, "covariances": covariances, "weights": weights}
@@ -183,14 +192,26 @@ def make_map(
     method: str,
     dimensions: int,
     settings: dict[str, Any],
+    kept: tuple[str, str] | None = None,
 ) -> None:
-    """Compute a map and place samples of the prior in it, as a task."""
+    """Compute a map and place samples of the prior in it, as a task.
+
+    Parameters
+    ----------
+    kept
+        Keys of the encoding and of the mixture, where they are known to be kept: what is read by
+        its key needs no PyTorch, whose import would take most of a small map's time.
+    """
     choice = MapChoice(run, dataset, part, method, dimensions, settings)
     chosen = choice.full_settings
     report(0.0, "Loading latents")
-    encoding = encode_run(store, run, dataset, part, report)
-    prior, components = mixture_of(store, run).sample(chosen.prior_samples)
-    latents = encoding.latents
+    found = _read_kept(store, *kept) if kept else None
+    if found is None:
+        encoding = encode_run(store, run, dataset, part, report)
+        found = encoding.key, encoding.latents, mixture_of(store, run)
+    key, encoded, mixture = found
+    prior, components = mixture.sample(chosen.prior_samples)
+    latents = encoded
     if chosen.together:
         latents = np.concatenate([latents, prior])
     report(0.0, f"Finding the neighbours of {len(latents):,} points")
@@ -202,7 +223,7 @@ def make_map(
         lambda share: report(0.9 * share, f"Arranging {len(latents):,} points"),
     )
     if chosen.together:
-        points, placed = np.split(coordinates, [len(encoding.latents)])
+        points, placed = np.split(coordinates, [len(encoded)])
     elif place is None or not len(prior):
         points, placed, components = coordinates, np.empty((0, dimensions)), components[:0]
     else:
@@ -210,13 +231,24 @@ def make_map(
         points, placed = coordinates, place(prior)
     store.artifacts.write(
         KIND,
-        choice.key(encoding.key),
+        choice.key(key),
         {
             "points": points.astype(np.float32),
             "prior": placed.astype(np.float32),
             "prior_components": components,
         },
     )
+
+
+def _read_kept(
+    store: RunStore, encoding: str, mixture: str
+) -> tuple[str, np.ndarray, Mixture] | None:
+    """Return the key and the latents of an encoding, and a mixture; None if they are gone."""
+    encoded = store.artifacts.read(ENCODED, encoding)
+    components = store.artifacts.read(_MIXTURE, mixture)
+    if encoded is None or components is None:
+        return None
+    return encoding, encoded["latents"], Mixture(**components)
 
 
 def read_map(store: RunStore, choice: MapChoice, encoding: Encoding) -> Map | None:
@@ -266,6 +298,7 @@ __all__ = [
     "Mixture",
     "linear_map",
     "make_map",
+    "mixture_key",
     "mixture_of",
     "place_points",
     "placed_key",

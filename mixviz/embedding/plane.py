@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
-from sklearn.decomposition import PCA
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +33,8 @@ class Plane:
         size = latents.shape[1]
         if size <= dimensions:
             return cls("latent", np.zeros(size), np.eye(size, dimensions))
+        from sklearn.decomposition import PCA  # a second
+
         pca = PCA(dimensions, svd_solver="covariance_eigh").fit(latents)
         axes = pca.components_.T
         if last is not None and last.axes.shape == axes.shape:

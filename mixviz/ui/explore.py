@@ -12,6 +12,7 @@ from mixviz.analysis.maps import (
     MapChoice,
     Mixture,
     linear_map,
+    mixture_key,
     mixture_of,
     placed_key,
     principal_plane,
@@ -164,6 +165,7 @@ def _fitted(chosen: MapChoice, encoding: Encoding) -> Map | None:
         key,
         "mixviz.analysis.maps:make_map",
         f"Compute {METHODS[chosen.method]} of {len(encoding.latents):,} points",
+        kept=(encoding.key, mixture_key(store(), chosen.run)),
         **chosen.parameters(),
     )
     return _read(key, chosen, encoding) if ready else None

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from mixviz.analysis.maps import (
     MapChoice,
     linear_map,
     make_map,
+    mixture_key,
     mixture_of,
     place_points,
     placed_key,
@@ -192,6 +195,26 @@ def test_a_map_is_made_with_prior_samples_and_read_again(store):
     assert placed.shape == (len(other.data), 2)
     low, high = found.points.min(0), found.points.max(0)
     assert ((placed > 2 * low - high) & (placed < 2 * high - low)).all()
+
+
+def test_a_map_of_what_is_kept_begins_without_pytorch(store):
+    run = trained(store, dataset="digits")
+    encoding = encode_run(store, run, "digits", "test")
+    mixture_of(store, run)
+    choice = MapChoice(run, "digits", "test", "tsne", 2, {"iterations": 50, "prior_samples": 0})
+    kept = (encoding.key, mixture_key(store, run))
+    program = (
+        "import sys; from pathlib import Path; from mixviz.runs import RunStore;"
+        "from mixviz.analysis.maps import make_map;"
+        f"make_map(RunStore(Path({str(store.home)!r})), print, kept={kept}, **{choice.parameters()});"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert read_map(store, choice, encoding).points.shape == (len(encoding.data), 2)
+
+    gone = choice.parameters() | {"settings": choice.settings | {"seed": 1}}
+    make_map(store, lambda share, text: None, kept=("gone", "gone"), **gone)
+    assert read_map(store, MapChoice(**gone), encoding) is not None
 
 
 def test_another_set_is_placed_and_maps_are_offered_not_computed(store, run):
