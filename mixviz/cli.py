@@ -279,16 +279,20 @@ def _sweep(options: argparse.Namespace) -> int:
 
         def progress(now: Outcome) -> None:
             bar.total = now.total_steps
-            bar.set_postfix_str(f"{now.ended} of {len(now.runs)} runs", refresh=False)
+            bar.set_postfix_str(f"{now.ended} of {now.planned} runs", refresh=False)
             bar.update(now.steps - bar.n)
 
-        outcome = train_all(store, sweep.trials(), sweep.name, pool, progress)
+        outcome = train_all(store, sweep, pool, progress)
     if options.json:
-        print(json.dumps({"name": sweep.name, "runs": outcome.runs}))
+        print(json.dumps({"name": sweep.name, "runs": outcome.runs, "best": outcome.best}))
     else:
         for status in Status:
             if count := outcome.count(status):
                 print(f"{status:<11}  {count}")
+        for found in outcome.best:
+            values = "  ".join(f"{name}={value}" for name, value in found["values"].items())
+            print(f"best of {found['title']}  {values}")
+            print(f"  {found['criterion']} {found['mean']:.3f}  runs {' '.join(found['runs'])}")
     if outcome.interrupted:
         print("mixviz: interrupted; the same command goes on.", file=sys.stderr)
         return 1

@@ -2,6 +2,15 @@
 
 from mixviz.sweep.drive import Outcome, Pool, train_all
 from mixviz.sweep.local import LocalPool
-from mixviz.sweep.spec import Sweep, Trial, read_sweep
+from mixviz.sweep.spec import Sweep, Trial, parse_sweep, read_sweep
 
-__all__ = ["LocalPool", "Outcome", "Pool", "Sweep", "Trial", "read_sweep", "train_all"]
+__all__ = [
+    "LocalPool",
+    "Outcome",
+    "Pool",
+    "Sweep",
+    "Trial",
+    "parse_sweep",
+    "read_sweep",
+    "train_all",
+]

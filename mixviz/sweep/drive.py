@@ -5,28 +5,51 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mixviz.runs import RunStore, Status
-from mixviz.sweep.spec import Trial
+from mixviz.runs import Run, RunStore, Status
+from mixviz.sweep.spec import Sweep, Trial
 from mixviz.training.trainer import check, create_run
+
+if TYPE_CHECKING:
+    from mixviz.sweep.search import Search
 
 _TICK = 0.5  # seconds between looks at the store
 _AGAIN = 2.0  # seconds after which runs that still train are told to stop once more
 OVER = (Status.FINISHED, Status.DIVERGED)  # training them again would give the same
+ENDED = (*OVER, Status.FAILED)
 
 Progress = Callable[["Outcome"], None]
 
 
 @dataclass
 class Outcome:
-    """How far a sweep is: steps done and in all, runs by what became of them."""
+    """How far a sweep is: steps done and in all, runs by what became of them.
+
+    Attributes
+    ----------
+    done
+        Number of runs that have ended, and the part that is done of each other.
+    planned
+        Number of runs in all, those included that a search has still to propose.
+    best
+        Of each search that found anything, at the end: its `title`, the `criterion`, the `values`
+        with the largest `mean` over seeds, and the ids of their `runs`.
+    """
 
     runs: dict[str, Status]
     steps: int = 0
     total_steps: int = 0
+    done: float = 0.0
+    planned: int = 0
+    best: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
+
+    @property
+    def share(self) -> float:
+        """Share of the planned work that is done, in [0, 1]; every run counts alike."""
+        return self.done / max(self.planned, 1)
 
     def count(self, *statuses: Status) -> int:
         """Return how many runs have one of the statuses."""
@@ -35,7 +58,7 @@ class Outcome:
     @property
     def ended(self) -> int:
         """How many runs have come to their end, good or bad."""
-        return self.count(Status.FINISHED, Status.DIVERGED, Status.FAILED)
+        return self.count(*ENDED)
 
 
 class Pool(Protocol):
@@ -67,52 +90,78 @@ class Pool(Protocol):
 
 
 def train_all(
-    store: RunStore,
-    trials: Sequence[Trial],
-    name: str,
-    pool: Pool,
-    progress: Progress | None = None,
+    store: RunStore, sweep: Sweep, pool: Pool, progress: Progress | None = None
 ) -> Outcome:
     """Train what is missing of a sweep and return what became of all.
 
     A run that the store has with the same configuration is taken as it is when it has finished or
     diverged, left alone while another process trains it, and carried on from its checkpoint
     otherwise. Interrupted by SIGINT or SIGTERM, the runs in training stop with a checkpoint, so
-    that the same call goes on where it ended.
-
-    Parameters
-    ----------
-    name
-        Tag of all runs of the sweep.
+    that the same call goes on where it ended. All runs are tagged with the name of the sweep.
 
     Raises
     ------
     MixvizError
         Before anything is trained, when a trial cannot be.
     """
-    for trial in trials:
+    trials, searches = sweep.trials(), searches_of(store, sweep)
+    for trial in (*trials, *(search.example() for search in searches)):
         check_trial(trial, pool)
     runs = [run_of(store, trial) for trial in trials]
-    store.tag(runs, name)
+    store.tag(runs, sweep.name)
+    for search in searches:
+        runs += search.recall()
     waiting = [run for run in runs if missing(store, run)]
-    if not waiting:
-        return outcome_of(store, runs)
-    with stopping() as stopped, pool.open(len(waiting)):
+
+    def planned() -> int:
+        return len(runs) + sum(search.left for search in searches) * len(sweep.each_seed)
+
+    def outcome(interrupted: bool) -> Outcome:
+        best = [found for search in searches if (found := search.best_found())]
+        return replace(outcome_of(store, runs), best=best, interrupted=interrupted)
+
+    if not waiting and planned() == len(runs):
+        return outcome(False)
+    with stopping() as stopped, pool.open(len(waiting) + planned() - len(runs)):
         training: set[str] = set()
         told = 0.0
-        while (waiting and not stopped.is_set()) or training:
-            while waiting and not stopped.is_set() and pool.room > 0:
-                training.add(waiting[0])
-                pool.start(waiting.pop(0))
+        while True:
+            while not stopped.is_set() and pool.room > 0:
+                if not waiting:
+                    proposed = next(filter(None, (search.propose() for search in searches)), [])
+                    runs += proposed
+                    waiting += [run for run in proposed if missing(store, run)]
+                    if not proposed:
+                        break
+                if waiting:
+                    training.add(waiting[0])
+                    pool.start(waiting.pop(0))
             if stopped.is_set() and time.monotonic() - told > _AGAIN:
                 told = time.monotonic()
                 pool.stop()
             training.difference_update(pool.ended())
             if progress:
-                progress(outcome_of(store, runs))
+                progress(replace(outcome_of(store, runs), planned=planned()))
             if training:
                 time.sleep(_TICK)
-        return replace(outcome_of(store, runs), interrupted=stopped.is_set())
+            elif stopped.is_set() or not (waiting or any(search.left for search in searches)):
+                break
+        return outcome(stopped.is_set())
+
+
+def searches_of(store: RunStore, sweep: Sweep) -> list["Search"]:
+    """Return the searches of a sweep; Optuna is imported where there are any.
+
+    Raises
+    ------
+    MixvizError
+        When Optuna is not installed, or a range does not suit its setting.
+    """
+    if not (variants := sweep.variants_searched()):
+        return []
+    from mixviz.sweep.search import Search
+
+    return [Search(store, sweep, variant) for variant in variants]
 
 
 def check_trial(trial: Trial, pool: Pool) -> None:
@@ -143,7 +192,13 @@ def outcome_of(store: RunStore, runs: Sequence[str]) -> Outcome:
         {run.id: run.status for run in found},
         sum(run.total_steps if run.status in OVER else run.step for run in found),
         sum(run.total_steps for run in found),
+        sum(1.0 if run.status in ENDED else _part(run) for run in found),
+        len(runs),
     )
+
+
+def _part(run: Run) -> float:
+    return min(run.step / run.total_steps, 1.0) if run.total_steps else 0.0
 
 
 @contextmanager

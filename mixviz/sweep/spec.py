@@ -1,13 +1,24 @@
 """What a sweep trains: a YAML file of presets or models, data sets, settings and seeds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
+from mixviz.data import source
 from mixviz.errors import MixvizError
 from mixviz.training.config import Plan, RunConfig, plan
 
@@ -15,10 +26,96 @@ MOST_TRIALS = 10_000
 
 Value = bool | int | float | str | None
 Names = list[str] | str | None
+Criterion = Literal[
+    "silhouette",
+    "effective_components",
+    "distinct_components",
+    "hungarian",
+    "majority",
+    "most_confident",
+    "nmi",
+    "ari",
+]
+LABELLED = ("hungarian", "majority", "most_confident", "nmi", "ari")  # criteria that need labels
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Range(_Part):
+    """Values of a setting among which a search chooses: between two, evenly or by their logarithm.
+
+    Both ends are among them; the values of a setting that counts are whole.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError("low must be less than high")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithmic range begins above 0")
+        return self
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """Values that show whether all are allowed."""
+        return self.low, self.high
+
+
+class Choices(_Part):
+    """Values of a setting among which a search chooses."""
+
+    choices: Annotated[list[Value], Field(min_length=2)]
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """Values that show whether all are allowed."""
+        return tuple(self.choices)
+
+
+class Budget(_Part):
+    """How far each search goes.
+
+    Attributes
+    ----------
+    trials
+        Combinations of values that are tried, each with every seed.
+    criterion
+        Score of a run that is made as large as can be, as the mean over seeds. By default the
+        silhouette of held-out latents under the run's own clustering. It needs no labels, every
+        model has it, and it lies in [-1, 1] whatever K is; a mixture whose components have merged
+        scores about 0, and one with everything in a single cluster, which has none, last. It sees
+        the latents, so that a model that is free to pull them together, such as DEC, scores high:
+        within one model it ranks settings, between models it says little. The number of effective
+        components is even where components coincide, and the agreement of two seeds is perfect
+        where all observations are in one cluster, so neither serves alone.
+    """
+
+    trials: Annotated[int, Field(ge=1, le=10_000)] = 20
+    criterion: Criterion = "silhouette"
+
+
+Searched = Range | Choices
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict | Range | Choices):
+        return "choices" if isinstance(value, Choices) or "choices" in dict(value) else "range"
+    return "list" if isinstance(value, list) else "value"
+
+
+Setting = Annotated[
+    Annotated[Value, Tag("value")]
+    | Annotated[list[Value], Tag("list")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[Choices, Tag("choices")],
+    Discriminator(_kind),
+]
 
 
 class Block(_Part):
@@ -31,13 +128,14 @@ class Block(_Part):
     models, datasets
         Names; a model is trained with its defaults.
     set
-        Settings of the model or the run; a list stands for one run each.
+        Settings of the model or the run. A list stands for one run each; a range (`low`, `high`,
+        `log`) or `choices` are searched.
     """
 
     presets: Names = None
     models: Names = None
     datasets: Names = None
-    set: dict[str, Value | list[Value]] = {}
+    set: dict[str, Setting] = {}
 
 
 class Resources(_Part):
@@ -67,6 +165,8 @@ class Sweep(_Part):
         How many (0, 1, …), or which.
     resources
         What each run gets on Ray.
+    search
+        How long to search, where settings have ranges, and for what.
     runs
         Blocks, in the order in which they are trained.
     """
@@ -74,31 +174,65 @@ class Sweep(_Part):
     name: Annotated[str, Field(min_length=1, max_length=40)]
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0)]] = 1
     resources: Resources = Resources()
+    search: Budget = Budget()
     runs: Annotated[list[Block], Field(min_length=1)]
 
     def trials(self) -> list["Trial"]:
-        """Return every run, all of the first seed before any of the next.
+        """Return every run that is not searched for, all of the first seed before any of the next.
 
         Raises
         ------
         MixvizError
             For a wrong name or value, in one line; for more than 10,000 runs; for a setting `seed`.
         """
-        seeds = list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
-        count = len(seeds) * sum(len(_combinations(block)) for block in self.runs)
-        if count > MOST_TRIALS:
+        self._check_size()
+        trials = [
+            variant.trial(seed)
+            for seed in self.each_seed
+            for variant in self._variants()
+            if not variant.searched
+        ]
+        return list({str(trial.plan.as_json()): trial for trial in trials}.values())
+
+    def variants_searched(self) -> list["Variant"]:
+        """Return what is searched: each has ranges of its own.
+
+        Raises
+        ------
+        MixvizError
+            For a wrong name or value, in one line; for a criterion that needs labels without any.
+        """
+        self._check_size()
+        found = [variant for variant in self._variants() if variant.searched]
+        for variant in found:
+            for name, values in variant.searched.items():
+                for value in values.ends:
+                    lowest = {other: each.ends[0] for other, each in variant.searched.items()}
+                    trial = variant.trial(0, lowest | {name: value})
+            if self.search.criterion in LABELLED and not source(trial.plan.dataset).classes:
+                raise MixvizError(
+                    f"{trial.plan.dataset} has no labels for the criterion "
+                    f"{self.search.criterion}; search by silhouette."
+                )
+        return found
+
+    @property
+    def each_seed(self) -> list[int]:
+        """All seeds, in order."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def _variants(self) -> list["Variant"]:
+        return [variant for block in self.runs for variant in _combinations(block)]
+
+    def _check_size(self) -> None:
+        variants = self._variants()
+        each = [self.search.trials if variant.searched else 1 for variant in variants]
+        if (count := len(self.each_seed) * sum(each)) > MOST_TRIALS:
             raise MixvizError(
                 f"This sweep has {count:,} runs; at most {MOST_TRIALS:,} are allowed."
             )
-        variants = [variant for block in self.runs for variant in _combinations(block)]
-        if any("seed" in variant["values"] for variant in variants):
+        if any("seed" in {**variant.values, **variant.searched} for variant in variants):
             raise MixvizError("Seeds are given by seeds, beside runs, not as a setting.")
-        trials = [
-            Trial(_title(variant), plan(**variant | {"values": variant["values"] | {"seed": seed}}))
-            for seed in seeds
-            for variant in variants
-        ]
-        return list({str(trial.plan.as_json()): trial for trial in trials}.values())
 
 
 @dataclass(frozen=True)
@@ -114,6 +248,54 @@ class Trial:
         return self.plan.run.seed
 
 
+@dataclass(frozen=True)
+class Variant:
+    """Runs that differ in their seeds and in what is searched, if anything.
+
+    Attributes
+    ----------
+    chosen
+        Name of a preset, or of a model.
+    values, searched
+        Settings that are given, and those that a search chooses.
+    """
+
+    chosen: str
+    is_preset: bool
+    dataset: str | None
+    values: dict[str, Value]
+    searched: dict[str, Searched]
+
+    def trial(self, seed: int, proposed: Mapping[str, Value] = MappingProxyType({})) -> Trial:
+        """Return one run, with values for what is searched.
+
+        Raises
+        ------
+        MixvizError
+            For a wrong name or value.
+        """
+        values = self.values | dict(proposed)
+        return Trial(
+            " ".join([self.title, *self._assigned(values)]),
+            plan(
+                preset_name=self.chosen if self.is_preset else None,
+                model=None if self.is_preset else self.chosen,
+                dataset=self.dataset,
+                values=values | {"seed": seed},
+            ),
+        )
+
+    @property
+    def title(self) -> str:
+        """What was chosen, and where it is trained, if that was said."""
+        return self.chosen + (f" on {self.dataset}" if self.dataset else "")
+
+    @staticmethod
+    def _assigned(values: Mapping[str, Value]) -> list[str]:
+        """Settings as text, without those of the run alone."""
+        return [f"{k}={_shown(v)}" for k, v in values.items() if k not in RunConfig.model_fields]
+
+
 def read_sweep(path: Path) -> Sweep:
     """Read a sweep from a YAML file.
 
@@ -123,32 +305,40 @@ def read_sweep(path: Path) -> Sweep:
         When it cannot be read or says something that is not known, in one line with the place.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_sweep(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise MixvizError(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except UnicodeDecodeError as error:
+        raise MixvizError(f"{path} is not valid YAML.") from error
+
+
+def parse_sweep(text: str, name: str) -> Sweep:
+    """Read a sweep from YAML text that is called by a name in errors; as `read_sweep`."""
+    try:
+        content: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = "" if line is None else f" (line {line + 1})"
-        raise MixvizError(f"{path} is not valid YAML{place}.") from error
+        raise MixvizError(f"{name} is not valid YAML{place}.") from error
     try:
         return Sweep.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise MixvizError(f"{path}: {place}: {first['msg']}.") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise MixvizError(f"{name}: {place}: {said}.") from error
 
 
-def _combinations(block: Block) -> list[dict[str, Any]]:
+def _combinations(block: Block) -> list[Variant]:
     presets, models, datasets = map(_listed, (block.presets, block.models, block.datasets))
     if (presets is None) == (models is None):
         raise MixvizError("Each block of runs names either presets or models.")
-    lists = {name: _values(value) for name, value in block.set.items()}
+    searched = {n: value for n, value in block.set.items() if isinstance(value, Range | Choices)}
+    lists = {name: _values(value) for name, value in block.set.items() if name not in searched}
     return [
-        {
-            "preset_name" if presets else "model": chosen,
-            "dataset": dataset,
-            "values": dict(zip(lists, values, strict=True)),
-        }
+        Variant(
+            chosen, presets is not None, dataset, dict(zip(lists, values, strict=True)), searched
+        )
         for chosen in presets or models or ()
         for dataset in datasets or (None,)
         for values in product(*lists.values())
@@ -159,13 +349,9 @@ def _listed(names: Names) -> list[str] | None:
     return [names] if isinstance(names, str) else names
 
 
-def _values(value: Value | list[Value]) -> list[Value]:
+def _values(value: Any) -> list[Value]:
     return value if isinstance(value, list) else [value]
 
 
-def _title(variant: dict[str, Any]) -> str:
-    """Name of the run: what was chosen, and the settings given, without those of the run alone."""
-    named = variant.get("preset_name") or variant.get("model")
-    where = f" on {variant['dataset']}" if variant["dataset"] else ""
-    shown = [f"{k}={v}" for k, v in variant["values"].items() if k not in RunConfig.model_fields]
-    return " ".join([f"{named}{where}", *shown])
+def _shown(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -22,6 +22,7 @@ from mixviz.evaluation import (
     degeneracy,
     verdict,
 )
+from mixviz.evaluation.stability import silhouette
 from mixviz.models import MixtureModel
 from mixviz.models.objectives import quick_exp
 from mixviz.runs import Snapshot, Subsample
@@ -239,8 +240,9 @@ def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device
     -------
     dict
         `terms` (nats, mean over the split), `accuracy` by mapping, `nmi`, `ari`,
-        `effective_components`, `dead_components`, `confident_share`, `split`, `dataset`; the scores
-        that need labels are None without them.
+        `silhouette` (of the latents; None where all are in one cluster), `effective_components`,
+        `dead_components`, `confident_share`, `split`, `dataset`; the scores that need labels are
+        None without them.
     """
     x = torch.from_numpy(data.x).to(device)
     with evaluating(model):
@@ -255,6 +257,7 @@ def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device
         "accuracy": {name: metrics[name] for name in MAPPINGS} if agreement else None,
         "nmi": agreement.get("nmi"),
         "ari": agreement.get("ari"),
+        "silhouette": silhouette(encoded.latents, encoded.assignments),
         "effective_components": metrics["effective_components"],
         "distinct_components": metrics["distinct_components"],
         "dead_components": metrics["dead_components"],

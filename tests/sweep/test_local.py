@@ -28,17 +28,18 @@ def store(tmp_path):
 
 
 def made(**values):
-    return Sweep.model_validate({"name": "made", "seeds": 2, "runs": [BLOCK]} | values).trials()
+    return Sweep.model_validate({"name": "made", "seeds": 2, "runs": [BLOCK]} | values)
 
 
 def test_only_what_is_missing_is_trained(store):
-    first, second = made()
+    sweep = made()
+    first, _ = sweep.trials()
     done = create_run(store, first.plan)
     assert Trainer(store, done).train() is Status.FINISHED
     created = store.get(done).created
 
     seen = []
-    outcome = train_all(store, [first, second], "made", LocalPool(store, 2), seen.append)
+    outcome = train_all(store, sweep, LocalPool(store, 2), seen.append)
     assert set(outcome.runs.values()) == {Status.FINISHED}
     assert not outcome.interrupted
     assert outcome.steps == outcome.total_steps == 40
@@ -47,18 +48,18 @@ def test_only_what_is_missing_is_trained(store):
     assert seen and all(each.steps <= 40 for each in seen)
     assert all("made" in tags for tags in store.table()["tags"])
 
-    again = train_all(store, [first, second], "made", LocalPool(store))
+    again = train_all(store, sweep, LocalPool(store))
     assert again.runs == outcome.runs
 
 
 def test_interrupted_sweep_goes_on_where_it_ended(store):
-    trials = made(seeds=1, runs=SLOW)
+    sweep = made(seeds=1, runs=SLOW)
     program = (
         "import sys\nfrom pathlib import Path\n"
         "from mixviz.runs import RunStore\nfrom tests.sweep.test_local import made, SLOW\n"
         "from mixviz.sweep import LocalPool, train_all\n"
-        "trials, store = made(seeds=1, runs=SLOW), RunStore(Path(sys.argv[1]))\n"
-        "outcome = train_all(store, trials, 'made', LocalPool(store))\n"
+        "sweep, store = made(seeds=1, runs=SLOW), RunStore(Path(sys.argv[1]))\n"
+        "outcome = train_all(store, sweep, LocalPool(store))\n"
         "sys.exit(3 if outcome.interrupted else 0)\n"
     )
     process = subprocess.Popen(
@@ -75,15 +76,16 @@ def test_interrupted_sweep_goes_on_where_it_ended(store):
     assert run.status is Status.STOPPED and 3 < run.step < run.total_steps
     store.update(run.id, config={**run.config, "run": {**run.config["run"], "slow_start": 0.0}})
 
-    outcome = train_all(store, trials, "made", LocalPool(store))
+    outcome = train_all(store, sweep, LocalPool(store))
     assert list(outcome.runs) == [run.id]
     assert store.get(run.id).status is Status.FINISHED
 
 
 def test_run_that_failed_is_made_anew(store):
-    (trial,) = made(seeds=1)
+    sweep = made(seeds=1)
+    (trial,) = sweep.trials()
     failed = create_run(store, trial.plan)
     store.update(failed, status=Status.FAILED)
-    outcome = train_all(store, [trial], "made", LocalPool(store))
+    outcome = train_all(store, sweep, LocalPool(store))
     assert failed not in outcome.runs
     assert list(outcome.runs.values()) == [Status.FINISHED]

@@ -61,12 +61,12 @@ def undisturbed(store, trial):
 def test_an_address_without_ray_is_refused_in_one_line(store, address):
     assert not ray.is_initialized()  # these come before all that need the cluster
     with pytest.raises(MixvizError, match=address) as caught:
-        train_all(store, sweep().trials(), "made", RayPool(store, Resources(), address))
+        train_all(store, sweep(), RayPool(store, Resources(), address))
     assert "\n" not in str(caught.value)
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(store, cluster):
-    trials = sweep(slow_start=3.0).trials()
+    made = sweep(slow_start=4.0)
     killed = {}
 
     def kill(outcome):
@@ -74,24 +74,25 @@ def test_a_worker_killed_in_the_middle_loses_nothing(store, cluster):
             state = store.checkpoint_folder(run.id) / "state.json"
             if killed or run.status is not Status.RUNNING or not state.exists():
                 continue
-            if 0 < json.loads(state.read_bytes())["step"] < run.step < run.total_steps:
+            if json.loads(state.read_bytes())["step"] and run.step < run.total_steps:
                 assert run.pid != os.getpid()
                 os.kill(run.pid, signal.SIGKILL)
                 killed[run.id] = run.step
 
-    outcome = train_all(store, trials, "made", RayPool(store, Resources()), kill)
+    outcome = train_all(store, made, RayPool(store, Resources()), kill)
     assert list(outcome.runs.values()) == [Status.FINISHED]
     assert outcome.steps == outcome.total_steps == 80
     ((run, step),) = killed.items()
     assert 0 < step < 80
-    again = train_all(store, trials, "made", RayPool(store, Resources(gpus=64)))
+    again = train_all(store, made, RayPool(store, Resources(gpus=64)))
     assert again.runs == outcome.runs  # nothing is missing: Ray is not even asked
-    assert_same_training(store, run, undisturbed(store, trials[0]))
+    assert_same_training(store, run, undisturbed(store, made.trials()[0]))
     assert [step for step, _, _ in store.terms(run)] == list(range(1, 81))
 
 
 def test_a_failed_run_is_carried_on_from_its_checkpoint(store, cluster):
-    (trial,) = sweep().trials()
+    made = sweep()
+    (trial,) = made.trials()
     run = create_run(store, trial.plan)
 
     def stop(step, total, terms):
@@ -110,19 +111,20 @@ def test_a_failed_run_is_carried_on_from_its_checkpoint(store, cluster):
             messages.append(message)
             moments.write_bytes(whole)
 
-    outcome = train_all(store, [trial], "made", RayPool(store, Resources(retries=50)), mend)
+    outcome = train_all(store, made, RayPool(store, Resources(retries=50)), mend)
     assert outcome.runs == {run: Status.FINISHED}
     assert "optimiser of this run cannot be loaded" in messages[0]
     assert bits(store, run) == bits(store, undisturbed(store, trial))
 
 
 def test_a_run_that_fails_again_and_again_is_given_up(store, cluster):
-    (trial,) = sweep().trials()
+    made = sweep()
+    (trial,) = made.trials()
     run = create_run(store, trial.plan)
     folder = store.checkpoint_folder(run)
     folder.mkdir()
     (folder / "state.json").write_text("{")
-    outcome = train_all(store, [trial], "made", RayPool(store, Resources(retries=1)))
+    outcome = train_all(store, made, RayPool(store, Resources(retries=1)))
     assert outcome.runs == {run: Status.FAILED}
     assert "checkpoint cannot be read" in store.get(run).message
 
@@ -130,7 +132,7 @@ def test_a_run_that_fails_again_and_again_is_given_up(store, cluster):
 def test_resources_that_no_node_has_are_refused(store, cluster):
     pool = RayPool(store, Resources(cpus=2, gpus=0.5))
     with pytest.raises(MixvizError, match=r"2 CPUs and 0\.5 GPUs"):
-        train_all(store, sweep().trials(), "made", pool)
+        train_all(store, sweep(), pool)
 
 
 def test_an_interrupted_command_leaves_runs_that_go_on(store, tmp_path):
@@ -171,3 +173,13 @@ def test_without_ray_the_command_says_what_to_install(store, tmp_path, monkeypat
     assert main(["sweep", str(path), "--ray"]) == 2
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
     assert not store.runs()
+
+
+def test_a_search_on_ray(store, cluster):
+    ranges = {"components": {"low": 2, "high": 9}, "epochs": 20, "threads": 1}
+    block = {"models": "k-means", "datasets": "arcs", "set": ranges}
+    made = Sweep.model_validate({"name": "made", "search": {"trials": 3}, "runs": [block]})
+    outcome = train_all(store, made, RayPool(store, Resources(), jobs=1))
+    assert list(outcome.runs.values()) == [Status.FINISHED] * 3
+    scores = {run: store.get(run).result["silhouette"] for run in outcome.runs}
+    assert outcome.best[0]["runs"] == [max(scores, key=scores.get)]
