@@ -486,6 +486,7 @@ def _app(options: argparse.Namespace) -> int:
         [sys.executable, "-m", "streamlit", "run", str(app_file()), *options.rest],
         cwd=app_file().parent,  # where the configuration lies
     ) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         while True:
             try:
                 return server.wait()

@@ -440,6 +440,18 @@ def test_python_m_mixviz_is_the_program():
     assert wrong.returncode == 2
 
 
+def test_app_that_is_terminated_takes_its_server_along(monkeypatch):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    popen = subprocess.Popen
+
+    def instead(*_, **__):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return popen([sys.executable, "-c", "import time; time.sleep(5)"])
+
+    monkeypatch.setattr(subprocess, "Popen", instead)
+    assert main(["app"]) == -signal.SIGTERM
+
+
 def test_listing_and_steering_runs_do_not_import_torch(run):
     program = (
         "import sys; from mixviz.cli import main; main(['runs']); main(['stop', 'nope']);"
