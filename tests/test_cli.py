@@ -441,7 +441,7 @@ def test_python_m_mixviz_is_the_program():
 
 
 def test_app_that_is_terminated_takes_its_server_along(monkeypatch):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)
     popen = subprocess.Popen
 
     def instead(*_, **__):
