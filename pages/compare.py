@@ -1,22 +1,25 @@
-"""Compare: all runs in one table, over seeds, as curves, and two by two."""
+"""Compare: all runs in one table, over seeds, as curves, two by two, and sweeps of many."""
 
 import streamlit as st
 
-from mixviz.ui import compare, keys
+from mixviz.ui import compare, compare_sweep, keys
 from mixviz.ui import compare_views as views
 
-RUNS, SEEDS, CURVES, COURSES, CONFIGS = VIEWS = (
+RUNS, SEEDS, CURVES, COURSES, CONFIGS, SWEEP = VIEWS = (
     "Runs",
     "Seeds",
     "Curves",
     "K and S",
     "Difference",
+    "Sweep",
 )
 
 st.title("Compare", anchor=False)
 compare.undo_bar()
-table = compare.filtered()
-chosen = compare.choose(table)
+asked = st.session_state.get(keys.COMPARE_VIEW) or st.query_params.get(keys.COMPARE_VIEW)
+if asked != SWEEP:  # which has runs of its own
+    table = compare.filtered()
+    chosen = compare.choose(table)
 view = st.segmented_control(
     "View",
     VIEWS,
@@ -26,7 +29,9 @@ view = st.segmented_control(
     bind="query-params",
     label_visibility="collapsed",
 )
-if view == RUNS:
+if view == SWEEP:
+    compare_sweep.sweep()
+elif view == RUNS:
     compare.actions(table, chosen)
     compare.runs_table(table, chosen)
 elif view == SEEDS:

@@ -37,14 +37,17 @@ class Task:
         `error` is a sentence where the task failed.
     share, text
         How much is done, in [0, 1], and what is being done.
+    parameters
+        What the function was given.
     """
 
     def __init__(self, home: Path, function: str, parameters: Mapping[str, Any]):
         """Start `function`, written `package.module:name`, with parameters that JSON can write."""
         self.state, self.error = TaskState.RUNNING, ""
         self.share, self.text = 0.0, "Starting"
+        self.parameters = dict(parameters)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(home), function, json.dumps(dict(parameters))],
+            [sys.executable, "-m", __name__, str(home), function, json.dumps(self.parameters)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,6 +62,11 @@ class Task:
         if self.state is TaskState.RUNNING:
             self.state = TaskState.CANCELLED
             self._process.terminate()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone; one that was cancelled may have something to finish."""
+        return not self._thread.is_alive()
 
     def wait(self, seconds: float | None = None) -> TaskState:
         """Wait until the task has ended, at most `seconds`, and return its state."""

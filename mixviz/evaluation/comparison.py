@@ -11,7 +11,7 @@ from mixviz.evaluation.published import PUBLISHED
 if TYPE_CHECKING:
     import pandas as pd
 
-SCORES = (*MAPPINGS, "nmi", "ari", "effective_components")
+SCORES = (*MAPPINGS, "nmi", "ari", "silhouette", "effective_components")
 GRID = 100  # epochs at which curves of several runs are averaged
 
 Metrics = Sequence[tuple[int, float, Mapping[str, float]]]  # step, epoch, metrics

@@ -37,6 +37,7 @@ _SCORES = {
     "most_confident": "$.accuracy.most_confident",
     "nmi": "$.nmi",
     "ari": "$.ari",
+    "silhouette": "$.silhouette",
     "effective_components": "$.effective_components",
     "split": "$.split",
 }

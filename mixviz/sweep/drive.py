@@ -174,9 +174,14 @@ def check_trial(trial: Trial, pool: Pool) -> None:
 
 def run_of(store: RunStore, trial: Trial) -> str:
     """Return the id of the trial's run, made anew if there is none that can be used."""
+    found = usable(store, trial)
+    return found.id if found else create_run(store, trial.plan, trial.title)
+
+
+def usable(store: RunStore, trial: Trial) -> Run | None:
+    """Return the run of the trial's configuration that is furthest, unless all of them failed."""
     found = [run for run in store.alike(trial.plan.as_json()) if run.status is not Status.FAILED]
-    best = sorted(found, key=lambda run: (run.status in OVER, run.step), reverse=True)
-    return best[0].id if best else create_run(store, trial.plan, trial.title)
+    return max(found, key=lambda run: (run.status in OVER, run.step), default=None)
 
 
 def missing(store: RunStore, run: str) -> bool:

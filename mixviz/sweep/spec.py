@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -176,6 +177,11 @@ class Sweep(_Part):
     resources: Resources = Resources()
     search: Budget = Budget()
     runs: Annotated[list[Block], Field(min_length=1)]
+
+    @field_validator("name")
+    @classmethod
+    def _on_one_line(cls, name: str) -> str:
+        return " ".join(name.split())
 
     def trials(self) -> list["Trial"]:
         """Return every run that is not searched for, all of the first seed before any of the next.

@@ -28,6 +28,7 @@ _COLUMNS = {
     "most_confident": "Most confident",
     "nmi": "NMI",
     "ari": "ARI",
+    "silhouette": "Silhouette",
     "effective_components": "Effective K",
     "split": "Scored on",
     "epoch": "Epochs",
@@ -38,7 +39,7 @@ _COLUMNS = {
     "created": "Begun",
     "id": "Id",
 }
-SHARES = ("hungarian", "majority", "most_confident", "nmi", "ari")
+SHARES = ("hungarian", "majority", "most_confident", "nmi", "ari", "silhouette")
 
 
 def filtered() -> pd.DataFrame:
@@ -152,7 +153,7 @@ def runs_table(table: pd.DataFrame, chosen: Sequence[str]) -> None:
         height=420,
         on_select=_tick,
         selection_mode="multi-row",
-        column_config=_formats(),
+        column_config=formats(),
         placeholder="–",
         alt="All runs, one in each row",
     )
@@ -170,7 +171,8 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def _formats() -> dict[str, Any]:
+def formats() -> dict[str, Any]:
+    """How the columns of the table are shown, by their titles."""
     number, column = st.column_config.NumberColumn, st.column_config
     formats: dict[str, Any] = {_COLUMNS[name]: number(format="%.3f") for name in SHARES}
     formats |= {_COLUMNS[name]: number(format="%d") for name in ("components", "samples", "seed")}

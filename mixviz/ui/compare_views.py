@@ -33,7 +33,7 @@ from mixviz.ui.services import store
 MOST_RUNS = 60  # whose snapshots are averaged; the newest
 _TALL, _LEGEND_LINE = 460, 10  # pixels
 _FIRST_TERMS = ("hungarian", "objective", "elbo")
-_SHOWN_SCORES = {**METRICS, "nmi": "NMI"}
+_SHOWN_SCORES = {**METRICS, "nmi": "NMI", "silhouette": "Silhouette"}
 
 
 def seeds(table: pd.DataFrame) -> None:

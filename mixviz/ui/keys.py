@@ -93,3 +93,7 @@ COMPARE_TABLE = "compare.table"
 COMPARE_SHOWN = "compare.shown"  # ids in the order of the table's rows
 COMPARE_UNDO = "compare.undo"
 COMPARE_ERROR = "compare.error"
+SWEEP_TEXT = "sweep.text"
+SWEEP_FILE = "sweep.file"
+SWEEP_JOBS = "sweep.jobs"
+SWEEP_TABLE = "sweep.table"
