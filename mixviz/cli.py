@@ -91,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
         "says what each run gets; needs requirements-cluster.txt",
     )
     _json_option(sweep)
+    report = add(
+        "report", _report_sweep, "Write the table of a sweep's results beside the papers' figures."
+    )
+    report.add_argument("file", type=Path, nargs="?", default=Path("benchmarks/results.yaml"))
+    report.add_argument(
+        "--records",
+        type=Path,
+        default=Path("benchmarks/results.json"),
+        help="single runs, to which finished ones of the run store are added",
+    )
+    report.add_argument("--output", type=Path, default=Path("docs/RESULTS.md"))
     resume = add("resume", _resume, "Carry on an interrupted or stopped run from its checkpoint.")
     resume.add_argument("run")
     resume.add_argument("--epochs", type=int, help="train to this many epochs instead")
@@ -289,6 +300,8 @@ def _sweep(options: argparse.Namespace) -> int:
         for status in Status:
             if count := outcome.count(status):
                 print(f"{status:<11}  {count}")
+        for reason, count in outcome.left_out.items():
+            print(f"left out     {count}  {reason}")
         for found in outcome.best:
             values = "  ".join(f"{name}={value}" for name, value in found["values"].items())
             print(f"best of {found['title']}  {values}")
@@ -297,6 +310,27 @@ def _sweep(options: argparse.Namespace) -> int:
         print("mixviz: interrupted; the same command goes on.", file=sys.stderr)
         return 1
     return int(outcome.count(Status.FINISHED) < len(outcome.runs))
+
+
+def _report_sweep(options: argparse.Namespace) -> int:
+    from mixviz.sweep import read_sweep
+    from mixviz.sweep.report import merged, read_records, report, rows, write_records
+
+    sweep = read_sweep(options.file)
+    before = read_records(options.records)
+    records = merged(before, RunStore(), sweep.trials())
+    text = report(sweep, records, options.file.as_posix(), options.records.as_posix())
+    try:
+        if len(records) > len(before):
+            write_records(records, options.records)
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MixvizError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    found = rows(sweep, records)
+    filled = sum(bool(row.records) for row in found)
+    print(f"{options.output}  {filled} of {len(found)} configurations have runs")
+    print(f"{options.records}  runs: {len(records)}, new: {len(records) - len(before)}")
+    return 0
 
 
 def _report(run: Run) -> None:

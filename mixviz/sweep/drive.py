@@ -3,11 +3,13 @@
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mixviz.errors import MixvizError
 from mixviz.runs import Run, RunStore, Status
 from mixviz.sweep.spec import Sweep, Trial
 from mixviz.training.trainer import check, create_run
@@ -33,6 +35,8 @@ class Outcome:
         Number of runs that have ended, and the part that is done of each other.
     planned
         Number of runs in all, those included that a search has still to propose.
+    left_out
+        Reasons why runs were left out, with their numbers.
     best
         Of each search that found anything, at the end: its `title`, the `criterion`, the `values`
         with the largest `mean` over seeds, and the ids of their `runs`.
@@ -43,6 +47,7 @@ class Outcome:
     total_steps: int = 0
     done: float = 0.0
     planned: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     best: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
 
@@ -104,9 +109,10 @@ def train_all(
     MixvizError
         Before anything is trained, when a trial cannot be.
     """
-    trials, searches = sweep.trials(), searches_of(store, sweep)
-    for trial in (*trials, *(search.example() for search in searches)):
-        check_trial(trial, pool)
+    searches = searches_of(store, sweep)
+    trials, left_out = at_hand(sweep, sweep.trials(), pool)
+    for search in searches:
+        check_trial(search.example(), pool)
     runs = [run_of(store, trial) for trial in trials]
     store.tag(runs, sweep.name)
     for search in searches:
@@ -118,7 +124,8 @@ def train_all(
 
     def outcome(interrupted: bool) -> Outcome:
         best = [found for search in searches if (found := search.best_found())]
-        return replace(outcome_of(store, runs), best=best, interrupted=interrupted)
+        now = outcome_of(store, runs)
+        return replace(now, best=best, left_out=left_out, interrupted=interrupted)
 
     if not waiting and planned() == len(runs):
         return outcome(False)
@@ -164,6 +171,36 @@ def searches_of(store: RunStore, sweep: Sweep) -> list["Search"]:
     return [Search(store, sweep, variant) for variant in variants]
 
 
+def at_hand(
+    sweep: Sweep, trials: Sequence[Trial], pool: Pool
+) -> tuple[list[Trial], dict[str, int]]:
+    """Return the trials that can be trained, and why others are left out, with their numbers.
+
+    Raises
+    ------
+    MixvizError
+        When a trial cannot be trained and the sweep leaves none out.
+    """
+    reasons: dict[str, str] = {}  # of configurations, whose seeds are alike
+    kept = []
+    left_out: Counter[str] = Counter()
+    for trial in trials:
+        plan = replace(trial.plan, run=trial.plan.run.model_copy(update={"seed": 0}))
+        if (key := str(plan.as_json())) not in reasons:
+            reasons[key] = ""
+            try:
+                check_trial(trial, pool)
+            except MixvizError as error:
+                if not sweep.leave_out:
+                    raise
+                reasons[key] = str(error)
+        if reasons[key]:
+            left_out[reasons[key]] += 1
+        else:
+            kept.append(trial)
+    return kept, dict(left_out)
+
+
 def check_trial(trial: Trial, pool: Pool) -> None:
     """Raise `MixvizError` if a trial cannot be trained in the pool."""
     plan = trial.plan
@@ -179,8 +216,15 @@ def run_of(store: RunStore, trial: Trial) -> str:
 
 
 def usable(store: RunStore, trial: Trial) -> Run | None:
-    """Return the run of the trial's configuration that is furthest, unless all of them failed."""
-    found = [run for run in store.alike(trial.plan.as_json()) if run.status is not Status.FAILED]
+    """Return the run of the trial's configuration that is furthest, if there is any.
+
+    Runs that failed, that were steered, or that came with the program do not count.
+    """
+    found = [
+        run
+        for run in store.alike(trial.plan.as_json())
+        if run.status is not Status.FAILED and not run.shipped and not store.events(run.id)
+    ]
     return max(found, key=lambda run: (run.status in OVER, run.step), default=None)
 
 

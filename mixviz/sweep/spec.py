@@ -164,6 +164,9 @@ class Sweep(_Part):
         Tag of its runs.
     seeds
         How many (0, 1, …), or which.
+    leave_out
+        Whether runs whose data or device are not at hand are left out; otherwise nothing is trained
+        before all can be.
     resources
         What each run gets on Ray.
     search
@@ -174,6 +177,7 @@ class Sweep(_Part):
 
     name: Annotated[str, Field(min_length=1, max_length=40)]
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0)]] = 1
+    leave_out: bool = False
     resources: Resources = Resources()
     search: Budget = Budget()
     runs: Annotated[list[Block], Field(min_length=1)]
@@ -243,10 +247,11 @@ class Sweep(_Part):
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep."""
+    """One run of a sweep; `preset` is the one it began from, if any."""
 
     title: str
     plan: Plan
+    preset: str | None = None
 
     @property
     def seed(self) -> int:
@@ -281,14 +286,16 @@ class Variant:
             For a wrong name or value.
         """
         values = self.values | dict(proposed)
+        preset = self.chosen if self.is_preset else None
         return Trial(
             " ".join([self.title, *self._assigned(values)]),
             plan(
-                preset_name=self.chosen if self.is_preset else None,
+                preset_name=preset,
                 model=None if self.is_preset else self.chosen,
                 dataset=self.dataset,
                 values=values | {"seed": seed},
             ),
+            preset,
         )
 
     @property

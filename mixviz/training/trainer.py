@@ -19,6 +19,7 @@ from mixviz.training import checkpoints
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream, stream_seed, use_threads
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
+from mixviz.training.machine import commit, hardware
 from mixviz.training.observe import Diverged, Observer, evaluate
 from mixviz.training.schedule import (
     SLOW_STEPS,
@@ -337,6 +338,7 @@ class Trainer:
             )
         result["verdict"] = self.store.get(self.run).verdict
         result |= {"seconds": seconds, "samples_per_second": speed}
+        result |= {"hardware": hardware(self.fabric.device), "commit": commit()}
         self.store.update(self.run, result=result)
         return Status.FINISHED
 

@@ -1,0 +1,269 @@
+"""The table of results: what a sweep's configurations reached, beside the papers' figures.
+
+Single runs are records in a JSON file, so that the table can be made again on any machine; finished
+runs of the store are added to them.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixviz.data import source
+from mixviz.errors import MixvizError
+from mixviz.evaluation.published import PUBLISHED, Published
+from mixviz.models import preset
+from mixviz.runs import Run, RunStore, Status
+from mixviz.runs.files import write_atomically
+from mixviz.sweep.drive import OVER, usable
+from mixviz.sweep.spec import Sweep, Trial
+from mixviz.training.config import Plan
+
+Record = dict[str, Any]
+
+SCORES = {
+    "hungarian": "one-to-one",
+    "majority": "majority",
+    "most_confident": "most confident",
+    "nmi": "NMI",
+    "effective_components": "effective components",
+}
+_KEPT = ("nmi", "ari", "silhouette", "effective_components", "seconds", "verdict", "split")
+_COMPARED = ("epochs", "batch_size", "split", "precision")  # settings of a run that change it
+_NONE = "–"
+_INTRODUCTION = """\
+# Results
+
+Mean and standard deviation over seeds; accuracies are shares of the observations scored, under the
+mapping named. Time is the median wall time of training one run. No model saw a label in training
+but SAMM, whose labelled subset is part of its preset. The `laptop` presets were chosen by looking at
+a few seeds of the same data sets, so their figures are what a user can expect, not an estimate free
+of selection. A row without figures has not been run: its data were not at hand, or it needs a GPU.
+Where no hardware and commit are named, the runs were made on two processor cores before these were
+recorded.
+
+Made by `mixviz sweep {sweep} && mixviz report`, which trains what is
+missing and writes this page; single runs are in `{records}`.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration of the sweep, with the records of its seeds."""
+
+    trial: Trial
+    records: Sequence[Record]
+
+    @property
+    def scored(self) -> list[Record]:
+        """Records of runs that came to a good end."""
+        return [record for record in self.records if not record["result"].get("failed")]
+
+    def spread(self, score: str, factor: float = 1.0) -> str:
+        """Mean and standard deviation of a score."""
+        values = [record["result"].get(score) for record in self.scored]
+        found = [factor * value for value in values if value is not None]
+        if not found:
+            return _NONE
+        digits = 3 if factor == 1.0 else 2
+        mean = f"{statistics.mean(found):.{digits}f}"
+        return f"{mean} ± {statistics.stdev(found):.{digits}f}" if len(found) > 1 else mean
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds there are, and how many of them did not reach the end."""
+        early = len(self.records) - len(self.scored)
+        return f"{len(self.records)} ({early} ended early)" if early else str(len(self.records))
+
+    @property
+    def time(self) -> str:
+        """Median wall time of a run."""
+        seconds = [record["result"]["seconds"] for record in self.scored]
+        return _duration(statistics.median(seconds)) if seconds else _NONE
+
+    def named(self, what: str) -> str:
+        """Return everything of a kind that the records name."""
+        found = dict.fromkeys(record[what] for record in self.scored if record.get(what))
+        return ", ".join(found) or _NONE
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read the records of earlier runs; none where there is no file.
+
+    Raises
+    ------
+    MixvizError
+        When the file is something else.
+    """
+    try:
+        records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    except (OSError, ValueError) as error:
+        raise MixvizError(f"{path} cannot be read as JSON.") from error
+    whole = isinstance(records, list) and all(
+        isinstance(record, dict)
+        and isinstance(record.get("config"), dict)
+        and isinstance(record.get("seed"), int)
+        and isinstance(record.get("result"), dict)
+        for record in records
+    )
+    if not whole:
+        raise MixvizError(f"{path} is no list of records with config, seed and result.")
+    return list(records)
+
+
+def write_records(records: Sequence[Record], path: Path) -> None:
+    """Write records, for `read_records`."""
+    content = json.dumps(records, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(content.encode()))
+
+
+def merged(records: Sequence[Record], store: RunStore, trials: Iterable[Trial]) -> list[Record]:
+    """Return the records with those of the store's finished runs added that are not among them."""
+    known = {_key(record["config"], record["seed"]) for record in records}
+    added = []
+    for trial in trials:
+        if _key(configuration(trial.plan), trial.seed) in known:
+            continue
+        run = usable(store, trial)
+        if run is not None and run.status in OVER:
+            added.append(record_of(run, trial))
+    return [*records, *added]
+
+
+def record_of(run: Run, trial: Trial) -> Record:
+    """Return what is kept of a run that is over."""
+    record: Record = {"config": configuration(trial.plan), "seed": trial.seed, "result": {}}
+    if run.status is Status.DIVERGED:
+        record["result"] = {"failed": True}
+    else:
+        kept = {name: run.result.get(name) for name in _KEPT}
+        record["result"] = {**(run.result.get("accuracy") or {}), **kept}
+    made = {name: run.result.get(name) for name in ("hardware", "commit")}
+    return record | {name: value for name, value in made.items() if value}
+
+
+def configuration(plan: Plan) -> dict[str, Any]:
+    """Return what makes two runs comparable: all but the seed and where and how it was watched."""
+    config = plan.as_json()
+    run = config["run"]
+    return config | {"run": {name: run[name] for name in _COMPARED}}
+
+
+def _key(config: Mapping[str, Any], seed: int | None = None) -> str:
+    """Tell configurations apart; settings that an older record lacks have their defaults."""
+    try:
+        config = configuration(Plan.from_json(config))
+    except MixvizError:  # what this version no longer has
+        config = dict(config)
+    return json.dumps([config, seed], sort_keys=True)
+
+
+def rows(sweep: Sweep, records: Sequence[Record]) -> list[Row]:
+    """Return every configuration of the sweep in its order, with its records if there are any."""
+    by: dict[str, list[Record]] = {}
+    for record in records:
+        by.setdefault(_key(record["config"]), []).append(record)
+    trials = {_key(configuration(trial.plan)): trial for trial in sweep.trials()}
+    return [Row(trial, by.get(key, [])) for key, trial in trials.items()]
+
+
+def report(sweep: Sweep, records: Sequence[Record], made_by: str, kept_in: str) -> str:
+    """Return the whole page in Markdown.
+
+    Parameters
+    ----------
+    made_by, kept_in
+        Paths of the sweep and of the records, as the page names them.
+    """
+    found = rows(sweep, records)
+    datasets = dict.fromkeys(row.trial.plan.dataset for row in found)
+    text = [
+        _INTRODUCTION.format(sweep=made_by, records=kept_in),
+        *_published_section(found),
+        *(line for name in datasets for line in _dataset_section(name, found)),
+    ]
+    return "\n".join(text).rstrip() + "\n"
+
+
+def _published_section(found: Sequence[Row]) -> list[str]:
+    columns = ["published in", "model", "data", "K", "S", "mapping", "trained on", "published, %"]
+    columns += ["ours, %", "trained on", "seeds", "time", "hardware", "preset", "commit"]
+    lines = ["## Beside the papers", "", *_header(columns)]
+    for published in PUBLISHED:
+        theirs = [
+            published.source,
+            f"`{published.model}`",
+            published.dataset,
+            str(published.components),
+            _NONE if published.samples is None else str(published.samples),
+            SCORES[published.mapping],
+            "train and test" if published.split == "all" else "train",
+            published.accuracy,
+        ]
+        ours = [row for row in found if _same(row.trial.plan, published)]
+        for row in ours:
+            lines.append(_line([*theirs, *_ours(row, published.mapping)]))
+        if not ours:
+            lines.append(_line([*theirs, *[_NONE] * 7]))
+    return [*lines, ""]
+
+
+def _same(plan: Plan, published: Published) -> bool:
+    """Whether a configuration has the model, data, K and S of a published figure."""
+    samples = getattr(plan.settings, "samples", None) if published.samples else None
+    return (
+        (plan.model, plan.dataset) == (published.model, published.dataset)
+        and plan.settings.components == published.components
+        and samples == published.samples
+    )
+
+
+def _ours(row: Row, mapping: str) -> list[str]:
+    split = "train and test" if row.trial.plan.run.split == "all" else "train"
+    return [
+        row.spread(mapping, 100.0),
+        split,
+        row.seeds,
+        row.time,
+        row.named("hardware"),
+        _preset(row),
+        row.named("commit"),
+    ]
+
+
+def _dataset_section(name: str, found: Sequence[Row]) -> list[str]:
+    columns = ["model", "K", "S", *SCORES.values(), "seeds", "time", "hardware", "preset", "commit"]
+    lines = [f"## {source(name).title}", "", *_header(columns)]
+    here = [row for row in found if row.trial.plan.dataset == name]
+    for row in here:
+        settings = row.trial.plan.settings
+        samples = getattr(settings, "samples", None)
+        cells = [f"`{row.trial.plan.model}`", str(settings.components)]
+        cells += [_NONE if samples is None else str(samples), *map(row.spread, SCORES)]
+        cells += [row.seeds, row.time, row.named("hardware"), _preset(row), row.named("commit")]
+        lines.append(_line(cells))
+    reasons = {
+        row.trial.preset: preset(row.trial.preset)[1].reason for row in here if row.trial.preset
+    }
+    notes = [f"* `{name}`: {reason}" for name, reason in reasons.items() if reason]
+    return [*lines, "", *notes, *([""] if notes else [])]
+
+
+def _preset(row: Row) -> str:
+    return f"`{row.trial.title}`" if row.trial.preset else "defaults"
+
+
+def _header(columns: Sequence[str]) -> list[str]:
+    return [_line(columns), "|" + "---|" * len(columns)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
