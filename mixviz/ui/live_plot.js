@@ -15,6 +15,50 @@ function loadPlotly() {
   return library
 }
 
+// ---- the first picture ----------------------------------------------------------------------------
+
+const MANY = 5000 // points from which Plotly's first picture is waited for
+const MARGIN = { left: 45, right: 8, bottom: 43 } // as Plotly's come out
+
+function unpacked({ bdata, dtype }) {
+  const bytes = Uint8Array.from(atob(bdata), (c) => c.charCodeAt(0))
+  return dtype === "f4" ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer)
+}
+
+// Draw the points alone while Plotly is still to be loaded, about where it will draw them.
+function sketch(plot) {
+  const { data, layout } = plot.figure
+  const clouds = data.filter((t) => t.type === "scattergl" && t.mode === "markers" && t.customdata && t.x?.bdata)
+  const count = clouds.reduce((sum, t) => sum + t.x.bdata.length / 6, 0)
+  if (plot.div.dataset.sketched || count < MANY || !layout.xaxis?.range || !layout.yaxis?.range) return
+  const canvas = document.createElement("canvas")
+  canvas.width = plot.div.clientWidth
+  canvas.height = plot.height
+  const width = canvas.width - MARGIN.left - MARGIN.right
+  const names = data.filter((t) => t.showlegend).map((t) => t.name.length)
+  const across = Math.max(1, Math.floor(width / (46 + 7 * Math.max(...names, 1)))) // of the legend
+  const top = 13 + 16 * Math.ceil(names.length / across)
+  const height = canvas.height - top - MARGIN.bottom
+  const [left, right] = layout.xaxis.range, [low, high] = layout.yaxis.range
+  const scale = Math.min(width / (right - left), height / (high - low))
+  const x0 = MARGIN.left + width / 2 - (scale * (left + right)) / 2
+  const y0 = top + height / 2 + (scale * (low + high)) / 2
+  const pen = canvas.getContext("2d")
+  for (const trace of clouds) {
+    const x = unpacked(trace.x), y = unpacked(trace.y), size = 0.75 * trace.marker.size
+    pen.fillStyle = trace.marker.color
+    pen.globalAlpha = trace.marker.opacity
+    for (let i = 0; i < x.length; i++) {
+      pen.fillRect(x0 + scale * x[i] - size / 2, y0 - scale * y[i] - size / 2, size, size)
+    }
+  }
+  canvas.style.cssText = "position: absolute; left: 0; top: 0; pointer-events: none"
+  plot.div.style.position = "relative"
+  plot.div.appendChild(canvas)
+  plot.div.dataset.sketched = count
+  return new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)))
+}
+
 // Fill in what depends on the theme, and leave everything the figure says itself.
 function themed(layout, element) {
   const style = getComputedStyle(element)
@@ -278,6 +322,7 @@ async function draw(plot) {
         modeBarButtonsToAdd: plot.pick && !layout.scene ? ["drawclosedpath", "drawrect"] : [] }
       const laidOut = keepZoom(plot, themed({ ...layout, height: plot.height }, plot.div))
       await Plotly.react(plot.div, data, laidOut, config)
+      plot.div.querySelector(":scope > canvas")?.remove()
       plot.grid = null
       if (!plot.watched) {
         plot.watched = true
@@ -327,7 +372,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   plot.setTriggerValue = setTriggerValue
   plot.div.style.height = `${data.height}px`
   plot.div.setAttribute("aria-label", data.label)
-  if (!isDrawn(plot, data)) draw(plot)
+  if (!isDrawn(plot, data)) {
+    const painted = plot.pick && !plot.watched && sketch(plot)
+    painted ? painted.then(() => draw(plot)) : draw(plot)
+  }
   return () => {
     // Streamlit also calls this for an update that a newer one has overtaken: then all stays.
     if (parentElement.isConnected) return

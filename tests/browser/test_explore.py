@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from mixviz.analysis.encoded import encode_run
+from mixviz.analysis.maps import principal_plane
 from mixviz.analysis.neighbours import within
 from mixviz.data import source
-from mixviz.embedding import Plane
 from mixviz.runs.bundle import import_shipped
 from mixviz.ui.explore_selection import parse_outline
 from tests.browser.driver import ROOT, button, shown_size, until
@@ -72,7 +72,8 @@ def test_lasso_to_images_and_back(server, run, open_page):
     until(page, lambda: drawn(page), 30, "the outline in the link")
 
     encoding = encode_run(server.store, run)
-    points = Plane.fit(encoding.latents).project(encoding.latents)
+    plane = principal_plane(server.store, run, encoding.latents)
+    points = plane.project(encoding.latents)
     inside = within(points.astype("float32"), pd.DataFrame(parse_outline(drawn(page))).to_numpy())
     assert total == len(points)
     assert 0 < count < total
@@ -96,6 +97,24 @@ def test_lasso_to_images_and_back(server, run, open_page):
     button(again, "Clear").click()
     again.get_by_text("draw on the map to select").wait_for()
     until(again, lambda: greyed(again) == 0 and not drawn(again), 30, "nothing greyed")
+
+
+def test_many_points_are_there_before_plotly_is(server, open_page):
+    held = []
+    page = open_page(f"{server.url}/")
+    page.route("**/plotly.min.js", lambda route: held.append(route))
+    page.goto(f"{server.url}/explore?run={shipped(server, 'arcs')}")
+    page.wait_for_selector(".live-plot[data-sketched] > canvas", timeout=120_000)
+    colours = page.locator(".live-plot > canvas").evaluate(
+        """canvas => { const { width, height } = canvas
+        const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, width, height).data.buffer)
+        return new Set(pixels).size }"""
+    )
+    assert colours > 5
+    assert not page.locator(MAP).count()
+    held[0].continue_()
+    page.wait_for_selector(MAP, timeout=120_000)
+    until(page, lambda: not page.locator(".live-plot > canvas").count(), 20, "the figure alone")
 
 
 def test_pointing_shows_the_image_and_a_click_its_neighbours(server, open_page):
