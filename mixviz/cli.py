@@ -21,6 +21,25 @@ from mixviz.runs import Run, RunStore, Status
 # Everything that imports PyTorch is imported by the command that needs it: listing runs is instant.
 
 
+_SWEEP_FILE = """\
+FILE:
+  name: spread                 # tag of the runs
+  seeds: 3                     # or a list of them
+  runs:                        # one block or more; each has presets or models
+    - models: gmvae-v2
+      datasets: arcs           # a preset brings its own
+      set:                     # settings of the model or the run
+        components: [5, 10]    # a list: one run each
+        learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}   # searched by Optuna,
+        z_prior_floor: {choices: [0, 1.5]}                      # as are these
+  search: {trials: 20, criterion: silhouette}   # combinations tried; what is made large
+  resources: {cpus: 1, gpus: 0, retries: 2}     # of each run on Ray
+  leave_out: false             # true: pass over what has no data or device here
+
+The same command again trains only what is missing, and carries on what was interrupted.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status: 0 done, 1 the run ended badly, 2 bad usage."""
     parser = _parser()
@@ -78,7 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     clustering.add_argument("--seed", default=0, help="the setting seed")
     clustering.add_argument("--name", default="", help="name shown in lists")
     _json_option(clustering)
-    sweep = add("sweep", _sweep, "Train the runs of a YAML file that are missing, several at once.")
+    sweep = add(
+        "sweep",
+        _sweep,
+        "Train the runs of a YAML file that are missing, several at once.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_SWEEP_FILE,
+    )
     sweep.add_argument("file", type=Path)
     sweep.add_argument("--jobs", type=int, help="runs at once (default: one for each core)")
     sweep.add_argument(

@@ -36,7 +36,7 @@ class Outcome:
     planned
         Number of runs in all, those included that a search has still to propose.
     left_out
-        Reasons why runs were left out, with their numbers.
+        Reasons why runs, or searches as a whole, were left out, with their numbers.
     best
         Of each search that found anything, at the end: its `title`, the `criterion`, the `values`
         with the largest `mean` over seeds, and the ids of their `runs`.
@@ -111,8 +111,9 @@ def train_all(
     """
     searches = searches_of(store, sweep)
     trials, left_out = at_hand(sweep, sweep.trials(), pool)
-    for search in searches:
-        check_trial(search.example(), pool)
+    examples, others = at_hand(sweep, [search.example() for search in searches], pool)
+    searches = [search for search in searches if search.example() in examples]
+    left_out |= others
     runs = [run_of(store, trial) for trial in trials]
     store.tag(runs, sweep.name)
     for search in searches:

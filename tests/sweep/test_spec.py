@@ -2,8 +2,9 @@
 
 import pytest
 
+from mixviz.cli import main
 from mixviz.errors import MixvizError
-from mixviz.sweep import Sweep, read_sweep
+from mixviz.sweep import Sweep, parse_sweep, read_sweep
 
 
 def sweep(**values):
@@ -83,3 +84,42 @@ def test_a_file_that_is_wrong_is_refused_with_the_place(tmp_path, text, says):
 def test_a_file_that_is_not_there_is_said():
     with pytest.raises(MixvizError, match="cannot be read"):
         read_sweep(__import__("pathlib").Path("nowhere.yaml"))
+
+
+def test_the_file_that_the_help_shows_can_be_trained(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    shown = capsys.readouterr().out.split("FILE:\n")[1].split("\nThe same")[0]
+    sweep = parse_sweep(shown, "help")
+    assert [v.values["components"] for v in sweep.variants_searched()] == [5, 10]
+    assert sweep.trials() == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("{low: 3, high: 1}", "components.range: low must be less than high"),
+        ("{low: 0, high: 1, log: true}", "a logarithmic range begins above 0"),
+        ("{choices: [1]}", "components.choices.choices: "),
+        ("{low: 1}", "components.range.high: Field required"),
+        ("[1, {}]", "components.list.1"),
+    ],
+)
+def test_a_range_that_is_wrong_is_refused_with_the_place(setting, says):
+    with pytest.raises(MixvizError, match=says) as caught:
+        parse_sweep(f"name: x\nruns: [{{models: gmm, set: {{components: {setting}}}}}]", "f")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_criterion_that_needs_labels_needs_a_set_with_labels(monkeypatch):
+    from mixviz.sweep import spec
+
+    sweep = parse_sweep(
+        "{name: x, search: {criterion: nmi}, runs: [{models: gmm, set: {components: {low: 2, high: 5}}}]}",
+        "f",
+    )
+    assert len(sweep.variants_searched()) == 1
+    unlabelled = type("Source", (), {"classes": 0})
+    monkeypatch.setattr(spec, "source", lambda name: unlabelled)
+    with pytest.raises(MixvizError, match="arcs has no labels for the criterion nmi"):
+        sweep.variants_searched()
