@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
@@ -19,8 +18,9 @@ from typing import Any
 from mixviz.errors import MixvizError
 from mixviz.home import default_home
 from mixviz.runs import RunStore, Status
+from mixviz.runs.checkpoint import put_checkpoint
+from mixviz.runs.door import Door
 from mixviz.sweep.spec import Resources
-from mixviz.training.checkpoints import has_checkpoint, put_checkpoint
 from mixviz.training.trainer import Trainer
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -37,50 +37,6 @@ LOCAL = "local"  # address that starts a Ray of this sweep's own on this machine
 _AHEAD = 1  # runs queued beyond what the cluster has room for, which tell its autoscaler of need
 _CALLS_AT_ONCE = 16
 _ANSWERS_WITHIN = 10.0  # seconds
-
-
-class _Door:
-    """The run store, opened by an actor for trainers on any node."""
-
-    def __init__(self, home: str):
-        self._store = RunStore(Path(home))
-        self._begun: set[tuple[str, int]] = set()
-        self._closed = False
-        self._lock = threading.Lock()
-
-    def call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
-        """Call a method of the store."""
-        return getattr(self._store, name)(*arguments, **keywords)
-
-    def begin(self, run: str, attempt: int) -> dict[str, bytes] | None:
-        """Return the files of a run's checkpoint, if any; None once the sweep is being stopped.
-
-        What an earlier attempt wrote from now on is refused: it lost the run.
-        """
-        with self._lock:
-            if self._closed:
-                return None
-            self._begun.add((run, attempt))
-        self._store.queue(run)
-        folder = self._store.checkpoint_folder(run)
-        found = folder.iterdir() if has_checkpoint(folder) else ()
-        return {path.name: path.read_bytes() for path in found}
-
-    def close(self) -> set[tuple[str, int]]:
-        """Let no more runs begin, and return all that did."""
-        with self._lock:
-            self._closed = True
-            return self._begun
-
-    def claim(self, run: str, owner: str, host: str, pid: int) -> None:
-        """Claim a run for a trainer in another process."""
-        self._store.claim(run, owner)
-        self._store.update(run, host=host, pid=pid)
-
-    def keep(self, run: str, owner: str, files: Mapping[str, bytes]) -> None:
-        """Put a checkpoint into the run's folder, if the run is still the owner's."""
-        if self._store.get(run).owner == owner:
-            put_checkpoint(self._store.checkpoint_folder(run), files)
 
 
 class _FarStore:
@@ -206,7 +162,7 @@ class RayPool:
             )
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._door = (
-            ray.remote(_Door)
+            ray.remote(Door)
             .options(num_cpus=0, max_concurrency=_CALLS_AT_ONCE, scheduling_strategy=here)
             .remote(str(self._store.home))
         )

@@ -1,12 +1,6 @@
 """Checkpoints: weights, optimisers and random streams, as safetensors and JSON, never pickled."""
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +11,8 @@ from torch import Tensor
 
 from mixviz.errors import MixvizError
 from mixviz.models import MixtureModel, invalid
-from mixviz.runs.files import write_atomically
+from mixviz.runs.checkpoint import has_checkpoint as has_checkpoint
+from mixviz.runs.checkpoint import put_checkpoint
 
 _STREAM = "stream"
 
@@ -40,27 +35,6 @@ def save_checkpoint(
         "state.json": json.dumps(state).encode(),
     }
     put_checkpoint(folder, files)
-
-
-def put_checkpoint(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files of a checkpoint beside `folder`, then put them in its place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    old = folder.with_name(".checkpoint.old")
-    for leftover in folder.parent.glob(".checkpoint.*"):  # of a process killed while it saved
-        if leftover != old:
-            shutil.rmtree(leftover, ignore_errors=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".checkpoint."))
-    for file, content in files.items():
-        write_atomically(fresh / file, methodcaller("write", content))
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.rename(folder, old)
-    try:
-        os.rename(fresh, folder)
-    except OSError:  # a reader took the moment between the two for a crash, and mended it
-        os.rename(folder, old)
-        os.rename(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def weights_of(model: MixtureModel) -> bytes:
@@ -93,15 +67,6 @@ def restore_moments(
                 state.setdefault(int(index), {})[part] = value
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Whether there is a whole checkpoint; mends one that was being replaced during a crash."""
-    old = folder.with_name(".checkpoint.old")
-    if not folder.exists():
-        with suppress(OSError):  # nothing to mend, or the writer was faster
-            os.rename(old, folder)
-    return (folder / "state.json").is_file()
 
 
 def load_state(folder: Path) -> dict[str, Any]:
