@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         const="",
         metavar="ADDRESS",
         help="train on the Ray cluster at ADDRESS (HOST:PORT), on which this machine is a node; "
-        "without one, where RAY_ADDRESS says, else on a Ray started here; `resources` in FILE "
+        "without one, where RAY_ADDRESS says, else on a Ray started here (local: always); `resources` in FILE "
         "says what each run gets; needs requirements-cluster.txt",
     )
     _json_option(sweep)

@@ -33,7 +33,6 @@ except ImportError as error:
         "Ray is not installed; install it with: pip install -r requirements-cluster.txt."
     ) from error
 
-LOCAL = "local"  # address that starts a Ray of this sweep's own on this machine
 _AHEAD = 1  # runs queued beyond what the cluster has room for, which tell its autoscaler of need
 _CALLS_AT_ONCE = 16
 _ANSWERS_WITHIN = 10.0  # seconds
@@ -105,7 +104,7 @@ class RayPool:
     ----------
     address
         As `ray.init` takes it: None for the cluster that `RAY_ADDRESS` or `ray start` names, else
-        one on this machine; `LOCAL` always for the latter; otherwise host and port.
+        one on this machine; "local" always for the latter; otherwise host and port.
     jobs
         Runs at once at the most; by default as many as the cluster has room for.
     """
