@@ -30,7 +30,7 @@ from mixviz.ui.runs import literal
 
 UPLOAD, ON_DISK = "Upload", "Path on this machine"
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 128)
-_SIDES_IN_WORDS = f"{', '.join(map(str, SIDES[:-1]))} and {SIDES[-1]}"
+_SIDES_IN_WORDS = " and ".join(map(str, SIDES))
 _PREVIEWED = 24  # images
 _AT_ONCE = 3_000_000  # numbers that are prepared for the preview
 _LISTED = 60  # columns that are offered one by one
@@ -199,7 +199,7 @@ def _picture_options(id: str, pictures: Pictures | ArrayPictures) -> Options:
             key=f"{prefix}.side",
             help=f"Larger images take longer to train on, with the square of the size. "
             f"Convolutional networks are made for {_SIDES_IN_WORDS} pixels; suggested is the "
-            "largest of these to which the median picture need not be enlarged.",
+            "larger of these to which the median picture need not be enlarged.",
         )
     with second:
         colour = st.selectbox(

@@ -42,8 +42,12 @@ def scores_section(run: Run, saved: Saved) -> None:
         "these data, so that further runs do not change it.",
     )
     show_in_link(keys.FEATURES, network)
-    fitting = [count for count in _COUNTS if count <= len(data)] or [len(data)]
-    count = middle.select_slider("Samples", fitting, fitting[min(1, len(fitting) - 1)])
+    # As many samples as observations: at most all of these.
+    fitting = [count for count in _COUNTS if count < len(data)]
+    fitting = [*fitting, len(data)] if len(fitting) < len(_COUNTS) else fitting
+    count = middle.select_slider(
+        "Samples", fitting, fitting[min(1, len(fitting) - 1)], format_func=lambda n: f"{n:,}"
+    )
     seed = seed_choice(right)
     if STANDARD not in networks and data.kind == "image":
         st.caption(
