@@ -316,7 +316,8 @@ async function draw(plot) {
       plot.wanted = false
       const { layout } = plot.figure
       const data = plot.figure.data.map(selectable)
-      const config = { displaylogo: false, responsive: true, doubleClick: false,
+      // Data stay here: by default one button sends the figure to Plotly's server.
+      const config = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: true, doubleClick: false,
         plotGlPixelRatio: window.devicePixelRatio, scrollZoom: Boolean(plot.pick),
         modeBarButtonsToRemove: plot.pick ? [...KEPT_OUT, "toImage"] : KEPT_OUT,
         modeBarButtonsToAdd: plot.pick && !layout.scene ? ["drawclosedpath", "drawrect"] : [] }
