@@ -115,7 +115,9 @@ def test_many_points_are_there_before_plotly_is(server, open_page):
     held[0].continue_()
     page.wait_for_selector(MAP, timeout=120_000)
     until(page, lambda: not page.locator(".live-plot > canvas").count(), 20, "the figure alone")
-    tools = page.locator(".live-plot .modebar-btn").evaluate_all("all => all.map(b => b.dataset.title)")
+    tools = page.locator(".live-plot .modebar-btn").evaluate_all(
+        "all => all.map(b => b.dataset.title)"
+    )
     assert "Draw rectangle" in tools
     assert not [tool for tool in tools if "Share" in tool or "Cloud" in tool]  # data stay here
 
