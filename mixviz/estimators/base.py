@@ -93,7 +93,7 @@ class MixtureEstimator(
             total=self.epochs, desc=type(self).__name__, unit="epoch", disable=not self.verbose
         ) as bar:
             for _ in range(self.epochs):
-                bar.set_postfix(self._epoch(x), refresh=False)
+                bar.set_postfix(self._epoch(x, prepared=True), refresh=False)
                 bar.update()
         self.labels_ = self._encode(x).assignments.astype(np.int64)
         return self
@@ -128,12 +128,18 @@ class MixtureEstimator(
                 self.model_.prepare(x, self._noise)
         return x
 
-    def _epoch(self, x: Tensor) -> dict[str, float]:
-        """Train on all of x once, in a run's order, and return the means of the terms."""
+    def _epoch(self, x: Tensor, prepared: bool = False) -> dict[str, float]:
+        """Train on all of x once, in a run's order, and return the means of the terms.
+
+        Only of the data that the model was prepared for does it know the rows.
+        """
         epoch, model = len(self.history_), self.model_
         order = shuffled_batches(len(x), self.batch_size, self.seed_, epoch, x.device)
         with self._threads(), _value_errors():
-            steps = [model.training_step(x[batch], self._noise) for batch in order]
+            steps = []
+            for batch in order:
+                model.rows = batch if prepared else None
+                steps.append(model.training_step(x[batch], self._noise))
             model.end_epoch(epoch + 1, x, self._noise)
         terms = mean_of_steps(steps)
         self.history_.append(terms)

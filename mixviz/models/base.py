@@ -1,6 +1,7 @@
 """What every mixture model offers to the trainer, the evaluation and the pictures."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,6 +51,9 @@ class MixtureModel(nn.Module, ABC):
 
     config: ModelConfig
     shape: tuple[int, ...]
+    rows: Tensor | None = None  # where the batch of the next step stands in the training data
+    # Is told what takes long between the steps, and which share of it is done.
+    report: Callable[[str, float], None] = staticmethod(lambda task, share: None)
 
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
         """Start from all the data (N, *shape) where the model needs it, before the first step."""
@@ -137,9 +141,13 @@ class GradientModel(MixtureModel):
     def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
         """Return the objective to maximise, a scalar in nats per observation, and its terms."""
 
+    def training_objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
+        """Return what a step maximises: the objective, and what helps only in training."""
+        return self.objective(x, generator)
+
     def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
         """Take one Adam step up the objective."""
-        objective, terms = self.objective(x, generator)
+        objective, terms = self.training_objective(x, generator)
         self.optimizer.zero_grad(set_to_none=True)
         (-objective).backward()
         self.optimizer.step()

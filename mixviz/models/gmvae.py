@@ -13,8 +13,9 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixviz.models.base import Components, GradientModel, Terms
-from mixviz.models.config import ModelConfig, setting
+from mixviz.models.base import Components, Terms
+from mixviz.models.config import setting
+from mixviz.models.latent_fit import as_array, fit_mixture, random_state
 from mixviz.models.networks import architecture, initialise
 from mixviz.models.objectives import (
     bernoulli_log_prob,
@@ -26,9 +27,15 @@ from mixviz.models.objectives import (
     reparameterise,
     standard_normal_kl,
 )
+from mixviz.models.start import StartConfig, StartedModel, moments
+
+_FITTED_POINTS = 10_000  # the most that the Gaussian mixture after pretraining sees
+_FITS = 5  # of which the most likely is taken
+_NOISE = 0.1  # share of the components' variance in which q(z|x) starts
+_AT_ONCE = 1_000  # observations in one pass between epochs
 
 
-class GMVAEConfig(ModelConfig):
+class GMVAEConfig(StartConfig):
     """Settings of both versions."""
 
     samples: int = setting(
@@ -46,7 +53,7 @@ class GMVAEConfig(ModelConfig):
         "auto takes Bernoulli for images.",
         paper="Gaussian for points, Bernoulli for images",
     )
-    network: Literal["auto", "points", "small", "conv28", "conv32"] = setting(
+    network: Literal["auto", "points", "small", "strided", "conv28", "conv32"] = setting(
         "auto",
         "Network",
         "Row of tables A.1 to A.3; auto takes the one that fits the data, and small for the rest.",
@@ -104,7 +111,7 @@ class Draws(NamedTuple):
     log_posterior: Tensor  # (S, B, K), log p(c | z_s, w_s)
 
 
-class GMVAE(GradientModel):
+class GMVAE(StartedModel):
     """What both versions share; a version adds its recognition of c and its objective."""
 
     terms: ClassVar[tuple[str, ...]] = (
@@ -117,6 +124,7 @@ class GMVAE(GradientModel):
     )
     classifier_head: ClassVar[bool] = False
     config: GMVAEConfig
+    epochs: Tensor  # that are done, (); only where there is a start that counts them
 
     def __init__(self, config: GMVAEConfig, shape: tuple[int, ...], generator: torch.Generator):
         """Build the networks for data of `shape`, their weights drawn from `generator`."""
@@ -144,11 +152,80 @@ class GMVAE(GradientModel):
         with torch.no_grad():
             means = self.mixture.get_parameter("2.bias")[: config.components * self.latent_size]
             means += config.component_spread * torch.randn(len(means), generator=generator)
+        self.expect_teacher()
+        if config.start != "random":
+            self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
+
+    # ---- start -----------------------------------------------------------------------------
 
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
-        """Refuse data that the likelihood cannot have."""
+        """Refuse data that the likelihood cannot have; find clusters that need no autoencoder."""
         if self.likelihood == "bernoulli":
             check_unit_interval(x)
+        if self.config.teaches and not self.config.pretrain_epochs:
+            self.find_clusters(x, generator)
+
+    @property
+    def pretraining(self) -> bool:
+        """Whether the autoencoder is being trained."""
+        wanted = self.config.autoencoder_epochs
+        return wanted > 0 and int(self.epochs) < wanted
+
+    @property
+    def taught_epochs(self) -> int:
+        """Epochs done since pretraining."""
+        return max(0, int(self.epochs) - self.config.autoencoder_epochs)
+
+    def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
+        """Count the epochs of a start; after the last of pretraining, start from clusters."""
+        if self.config.start == "random":
+            return
+        pretraining = self.pretraining
+        self.epochs.fill_(epoch)
+        self.teach_no_longer()
+        if pretraining and not self.pretraining:
+            self.eval()
+            self._start_from_clusters(x, generator)
+            self.train()
+            self.optimizer.state.clear()  # moments of another objective
+
+    def _autoencoder(self, x: Tensor) -> tuple[Tensor, Terms]:
+        """Squared error, or Bernoulli log-likelihood, of decoding the mean of q(z|x)."""
+        output = full_precision(self.decoder(self.recognise(x).z_mean))
+        if self.likelihood == "bernoulli":
+            objective = bernoulli_log_prob(x.flatten(1), output).mean()
+        else:
+            objective = -(output.chunk(2, dim=-1)[0] - x.flatten(1)).square().sum(-1).mean()
+        return objective, {"autoencoder_error": -objective.detach()}
+
+    @torch.no_grad()
+    def _start_from_clusters(self, x: Tensor, generator: torch.Generator) -> None:
+        """Put p(z|c,w) at w = 0 on clusters of the codes, and q(z|x) within them."""
+        codes = torch.cat([self.recognise(part).z_mean for part in x.split(_AT_ONCE)])
+        if not bool(codes.isfinite().all()):
+            return
+        order = torch.randperm(len(x), generator=generator, device=x.device)[:_FITTED_POINTS]
+        if self.config.teaches:
+            of_codes = self.config.start == "ae-umap-gmm"
+            self.find_clusters(x, generator, codes if of_codes else None)
+            fitted = moments(as_array(codes[order]), as_array(self.responsibilities[order]))
+        else:
+            fitted = fit_mixture(
+                as_array(codes[order]),
+                self.config.components,
+                random_state=random_state(generator),
+                full=True,
+                restarts=_FITS,
+            )
+        means = torch.from_numpy(fitted.means)
+        variances = torch.from_numpy(fitted.covariances).diagonal(dim1=1, dim2=2)  # (K, D)
+        self.mixture.get_parameter("2.bias").copy_(torch.cat([means, variances.log()]).flatten())
+        within = torch.from_numpy(fitted.weights) @ variances  # (D,)
+        start, end = self.latent_size, 2 * self.latent_size
+        self.streams.weight[start:end] = 0
+        self.streams.bias[start:end] = (_NOISE * within).log()
+
+    # ---- objective -------------------------------------------------------------------------
 
     def recognise(self, x: Tensor) -> Recognition:
         """Parameters of q(z|x), q(w|x) and, in version 1, q(c|x)."""
@@ -208,7 +285,9 @@ class GMVAE(GradientModel):
         """Return the objective, and the conditional-prior, z-prior and consistency terms, batch means."""
 
     def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
-        """Return the version's bound and its terms."""
+        """Return the version's bound and its terms; in pretraining, the autoencoder's."""
+        if self.pretraining:
+            return self._autoencoder(x)
         q = self.recognise(x)
         draws = self.draw(x, q, generator)
         objective, conditional_prior, z_prior, violation = self.bound(x, q, draws)

@@ -51,7 +51,7 @@ def fit_mixture(
             **start,
         ).fit(latents)
 
-    with _quiet():
+    with quiet():
         fits = [fit(n_init=restarts)]
         if before is not None:
             precisions = np.linalg.inv(before.covariances) if full else 1 / before.covariances
@@ -76,7 +76,7 @@ def fit_centres(
     restarts: int = 1,
 ) -> np.ndarray:
     """Find centres (K, D) of latents (N, D) by k-means, as `fit_mixture` does for mixtures."""
-    with _quiet():
+    with quiet():
         fits = [KMeans(components, n_init=restarts, random_state=random_state).fit(latents)]
         if before is not None:
             fits.append(KMeans(components, init=before, n_init=1).fit(latents))
@@ -95,7 +95,7 @@ def random_state(generator: torch.Generator) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Let scikit-learn stop early without a word, on one thread: on several, sums vary in the last bit."""
     with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)

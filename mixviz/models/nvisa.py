@@ -23,8 +23,9 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixviz.models.base import Components, GradientModel, Terms
+from mixviz.models.base import Components, Terms
 from mixviz.models.config import ModelConfig, Preset
+from mixviz.models.latent_fit import FittedMixture, quiet, random_state
 from mixviz.models.networks import architecture, initialise
 from mixviz.models.networks.nvisa import ComponentEncoder, baseline
 from mixviz.models.nvisa_config import PRESETS, NVISAConfig
@@ -39,6 +40,7 @@ from mixviz.models.objectives import (
     monte_carlo_density,
     reparameterise,
 )
+from mixviz.models.start import StartedModel, moments
 
 _LATENT_SIZE = 10  # section III-A, MNIST; the tables of the GMVAE papers have 200 for images
 _FITTED_POINTS = 10_000  # the most that the Gaussian mixture after pretraining sees
@@ -57,7 +59,7 @@ class Recognition(NamedTuple):
     log_variance: Tensor  # (B, K, D)
 
 
-class NVISA(GradientModel):
+class NVISA(StartedModel):
     """Gaussian-mixture VAE whose q(z|c,x) sees the component."""
 
     Config: ClassVar[type[ModelConfig]] = NVISAConfig
@@ -87,7 +89,8 @@ class NVISA(GradientModel):
         self.prior_means = nn.Parameter(config.component_spread * means)
         self.prior_raw_stds = nn.Parameter(torch.zeros(count, self.latent_size))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
-        if config.pretrain_epochs and self.latent_head.from_component is not None:
+        self.expect_teacher()
+        if config.autoencoder_epochs and self.latent_head.from_component is not None:
             # All q(z|c,x) are the autoencoder's code until there are components to tell apart.
             nn.init.zeros_(self.latent_head.from_component.weight)
 
@@ -96,21 +99,28 @@ class NVISA(GradientModel):
         return self.likelihood == "gaussian"
 
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
-        """Refuse data that the likelihood cannot have."""
+        """Refuse data that the likelihood cannot have; find clusters that need no autoencoder."""
         if not self._gaussian:
             check_unit_interval(x)
+        if self.config.teaches and not self.config.pretrain_epochs:
+            self.find_clusters(x, generator)
 
     # ---- schedules ---------------------------------------------------------------------------
 
     @property
     def pretraining(self) -> bool:
         """Whether the autoencoder is being trained."""
-        return int(self.epochs) < self.config.pretrain_epochs
+        return int(self.epochs) < self.config.autoencoder_epochs
 
     @property
     def annealed_epochs(self) -> int:
         """Epochs done since pretraining."""
-        return max(0, int(self.epochs) - self.config.pretrain_epochs)
+        return max(0, int(self.epochs) - self.config.autoencoder_epochs)
+
+    @property
+    def taught_epochs(self) -> int:
+        """Epochs done since the clusters were found."""
+        return self.annealed_epochs
 
     @property
     def eps(self) -> float:
@@ -241,43 +251,59 @@ class NVISA(GradientModel):
         return objective, {"autoencoder_error": -objective.detach()}
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
-        """Count the epoch; after the last of pretraining, fit the mixture and start from it."""
+        """Count the epoch; after the last of pretraining, find clusters and start from them."""
         self.epochs += 1
-        if int(self.epochs) == self.config.pretrain_epochs:
+        self.teach_no_longer()
+        if int(self.epochs) == self.config.autoencoder_epochs:
             self.eval()
-            self._start_from_mixture(x, generator)
+            self._start_from_clusters(x, generator)
             self.train()
             self.optimizer.state.clear()  # moments of another objective, in another scale
 
     @torch.no_grad()
-    def _start_from_mixture(self, x: Tensor, generator: torch.Generator) -> None:
-        """Fit a Gaussian mixture to the codes and copy it into p(z|c) and q(c|x) (section III-B).
+    def _start_from_clusters(self, x: Tensor, generator: torch.Generator) -> None:
+        """Copy clusters among the codes into p(z|c) and q(c|x) (section III-B).
 
         Encoder and decoder are first given latent axes in which the mean covariance of a component
         is spherical: p(z|c) is diagonal, with standard deviations of more than 1.
         """
+        if self.config.teaches:
+            of_codes = self.config.start == "ae-umap-gmm"
+            self.find_clusters(x, generator, self._codes(x)[1] if of_codes else None)
         order = torch.randperm(len(x), generator=generator, device=x.device)[:_FITTED_POINTS]
-        seed = int(torch.randint(2**31 - 1, (), generator=generator, device=x.device))
-        parts = [self.trunk(self._dequantised(part)) for part in x[order].split(_AT_ONCE)]
-        features = full_precision(torch.cat(parts))
-        codes = self.latent_head.without_component(features).chunk(2, dim=-1)[0].double().cpu()
-        spread = codes.std(0) + _SMALLEST_STD  # (D,)
-        mixture = GaussianMixture(
-            self.config.components, n_init=_FITS, reg_covar=1e-4, random_state=seed
-        ).fit((codes / spread).numpy())
-        responsibilities = torch.from_numpy(mixture.predict_proba((codes / spread).numpy()))
-        covariances = torch.from_numpy(mixture.covariances_)  # (K, D, D)
-        within = torch.einsum("k,kde->de", torch.from_numpy(mixture.weights_), covariances)
+        seed = random_state(generator)
+        features, codes = self._codes(x[order])
+        points = codes.double().cpu().numpy()
+        spread = points.std(0) + _SMALLEST_STD  # (D,)
+        if self.config.teaches:
+            responsibilities = self.responsibilities[order].double().cpu().numpy()
+            mixture = moments(points / spread, responsibilities)
+        else:
+            with quiet():
+                fitted = GaussianMixture(
+                    self.config.components, n_init=_FITS, reg_covar=1e-4, random_state=seed
+                ).fit(points / spread)
+            responsibilities = fitted.predict_proba(points / spread)
+            mixture = FittedMixture(fitted.means_, fitted.covariances_, fitted.weights_)
+        means, covariances, weights = map(torch.from_numpy, mixture)
+        within = torch.einsum("k,kde->de", weights, covariances)
         axes = _FITTED_STD * torch.linalg.inv(torch.linalg.cholesky(within))  # (D, D)
         variances = torch.einsum("ed,kdf,ef->ke", axes, covariances, axes)
 
-        self.latent_head.change_axes((axes / spread).to(features))
+        scale = torch.from_numpy(spread)
+        self.latent_head.change_axes((axes / scale).to(features))
         first = self.decoder.get_parameter("0.weight")
-        first.copy_(first.double() @ (spread[:, None] * torch.linalg.inv(axes)).to(first.device))
-        self.prior_means.copy_(torch.from_numpy(mixture.means_) @ axes.T)
+        first.copy_(first.double() @ (scale[:, None] * torch.linalg.inv(axes)).to(first.device))
+        self.prior_means.copy_(means @ axes.T)
         # The inverse of softplus(.) + 1, for standard deviations of at least 1.01.
         self.prior_raw_stds.copy_((variances.sqrt() - 1).clamp(min=0.01).expm1().log())
-        self._fit_component_head(features, responsibilities.to(features))
+        self._fit_component_head(features, torch.from_numpy(responsibilities).to(features))
+
+    def _codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, F) and the autoencoder's codes (N, D) of observations (N, *shape)."""
+        parts = [self.trunk(self._dequantised(part)) for part in x.split(_AT_ONCE)]
+        features = full_precision(torch.cat(parts))
+        return features, self.latent_head.without_component(features).chunk(2, dim=-1)[0]
 
     @torch.enable_grad()
     def _fit_component_head(self, features: Tensor, responsibilities: Tensor) -> None:

@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.config import Preset, setting
+from mixviz.models.start import StartConfig
 
 
-class NVISAConfig(ModelConfig):
+class NVISAConfig(StartConfig):
     """Settings of NVISA; `samples` stands before `estimator`, which is checked against it."""
 
     samples: int = setting(
@@ -53,7 +54,7 @@ class NVISAConfig(ModelConfig):
         ge=0,
         le=65536,
     )
-    network: Literal["auto", "points", "small", "conv28", "conv32"] = setting(
+    network: Literal["auto", "points", "small", "strided", "conv28", "conv32"] = setting(
         "auto",
         "Network",
         "Trunk and decoder; the paper prints no sizes, so those of the GMVAE papers are offered.",
@@ -73,15 +74,6 @@ class NVISAConfig(ModelConfig):
         "Standard deviation in which the component means start apart, without pretraining.",
         ge=0,
         le=100,
-    )
-    pretrain_epochs: int = setting(
-        0,
-        "Epochs of pretraining",
-        "First epochs, in which an autoencoder of the same shape learns; then a Gaussian mixture "
-        "on its latents gives the start.",
-        paper="off; on for the steadier results",
-        ge=0,
-        le=10_000,
     )
     std_start: float = setting(
         1.0,

@@ -29,11 +29,12 @@ from mixviz.models.objectives import (
     gaussian_log_prob,
     reparameterise,
 )
+from mixviz.models.start import StartConfig, StartedModel, moments
 
 _NOISE = 0.1  # share of the components' variance in which q(z|x) starts
 
 
-class VaDEConfig(PretrainedConfig):
+class VaDEConfig(PretrainedConfig, StartConfig):
     """Settings of VaDE."""
 
     samples: int = setting(
@@ -55,7 +56,7 @@ class VaDEConfig(PretrainedConfig):
     )
 
 
-class VaDE(AutoencoderModel):
+class VaDE(StartedModel, AutoencoderModel):
     """A VAE with a mixture of Gaussians as prior, its responsibilities by Bayes' rule."""
 
     Config: ClassVar[type[ModelConfig]] = VaDEConfig
@@ -120,6 +121,7 @@ class VaDE(AutoencoderModel):
         self.means = nn.Parameter(torch.zeros(size))
         self.log_variances = nn.Parameter(torch.zeros(size))
         self.logits = nn.Parameter(torch.zeros(config.components))
+        self.expect_teacher()
 
     def log_posterior(self, z: Tensor) -> Tensor:
         """log p(c|z) by Bayes' rule for latents (..., D): (..., K)."""
@@ -162,15 +164,25 @@ class VaDE(AutoencoderModel):
             categorical_uniform_kl(log_gamma).mean(),
         )
 
+    @property
+    def pretraining(self) -> bool:
+        """Whether the autoencoder is still trained alone."""
+        return int(self.epochs_done) < self.config.autoencoder_epochs
+
+    @property
+    def taught_epochs(self) -> int:
+        """Epochs done since pretraining."""
+        return max(0, int(self.epochs_done) - self.config.autoencoder_epochs)
+
     def rate(self) -> float:
         """Step size: after pretraining it decays every ten epochs (section 4.3)."""
-        periods = max(0, int(self.epochs_done) - self.config.pretrain_epochs) // 10
-        return super().rate() * self.config.decay**periods
+        return super().rate() * self.config.decay ** (self.taught_epochs // 10)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
         """Refit while pretraining; when it is over, give the variances a start too."""
         before = self.pretraining
         super().end_epoch(epoch, x, generator)
+        self.teach_no_longer()
         if before and not self.pretraining:
             self.start_variances(x[:MOST_FITTED], generator)
 
@@ -192,7 +204,14 @@ class VaDE(AutoencoderModel):
 
     @torch.no_grad()
     def refit(self, x: Tensor, generator: torch.Generator, restarts: int = 1) -> None:
-        """Put the components where a Gaussian mixture finds the latents."""
+        """Put the components where a Gaussian mixture finds the latents, or the teacher's clusters."""
+        if self.config.teaches and not self.pretraining:
+            codes = self.latents(x)
+            self.find_clusters(x, generator, codes if self.config.start == "ae-umap-gmm" else None)
+            known = self.responsibilities[:MOST_FITTED]
+            if len(known):
+                self._place(moments(as_array(codes[: len(known)]), as_array(known)))
+            return
         latents = self.fitted_latents(x, generator)
         seed = random_state(generator)
         if latents is None:
@@ -208,6 +227,10 @@ class VaDE(AutoencoderModel):
             full=True,
             restarts=restarts,
         )
+        self._place(fitted)
+
+    def _place(self, fitted: FittedMixture) -> None:
+        """Take over a fitted mixture, of its covariances the diagonals."""
         means, covariances, weights = map(torch.from_numpy, fitted)
         variances = covariances.diagonal(dim1=1, dim2=2)
         self.means.copy_(means)

@@ -25,7 +25,10 @@ def seconds_per_epoch(plan: Plan) -> float:
     use_threads(plan.run, described.shape)
     try:
         generator = stream(plan.run.seed, "evaluation")
-        model = create(plan.model, plan.settings, described.shape, generator)
+        # The work of a start is done between the epochs.
+        random = {"init": "random"} if "init" in plan.settings.model_fields_set else {}
+        settings = plan.settings.model_copy(update=random)
+        model = create(plan.model, settings, described.shape, generator)
         model.to(fabric.device)
         model.make_optimizers()
         size = described.size if model.full_batch else min(plan.run.batch_size, described.size)

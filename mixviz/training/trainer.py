@@ -142,6 +142,7 @@ class Trainer:
             self._supervise(train)
         self.model.train()
         self.model.make_optimizers()
+        self.model.report = self._report
         self.noise = stream(self.config.seed, "noise", device=self.fabric.device)
         points = self.config.snapshot_points or (10_000 if train.kind == "vector" else 2_000)
         seed = stream_seed(self.config.seed, "snapshot")
@@ -174,6 +175,7 @@ class Trainer:
         self.seconds_before = 0.0
         self.store.rewind(self.run, -1)
         self.model.prepare(self.x, self.noise)
+        self._reported()
         self.store.write_subsample(self.run, self.observer.subsample)
         self._started = time.perf_counter()
         self._paused, self._first_step = 0.0, 0
@@ -204,12 +206,14 @@ class Trainer:
                     # Made after the last checkpoint, by a process that died: made again here.
                     event = self._replayed.pop(0)
                     self.model.set_live(event.field, event.value)
+                self.model.rows = batch
                 with self.fabric.autocast():
                     self._pending.append(self.model.training_step(self.x[batch], self.noise))
                 self.step += 1
                 if self.step % self.steps_per_epoch == 0:
                     epoch = self.step // self.steps_per_epoch
                     self.model.end_epoch(epoch, self.x, self.noise)
+                    self._reported()
                 last = self.step == self.total or self.model.converged()
                 slow = self.config.slow_start and self.step < SLOW_STEPS
                 if self.step % (1 if slow else self.steps_per_row) and not last:
@@ -341,6 +345,23 @@ class Trainer:
         result |= {"hardware": hardware(self.fabric.device), "commit": commit()}
         self.store.update(self.run, result=result)
         return Status.FINISHED
+
+    # ---- work between steps ------------------------------------------------------------------
+
+    _said = 0.0
+
+    def _report(self, task: str, share: float) -> None:
+        """Show how far a task between steps is."""
+        now = time.perf_counter()
+        if now - self._said >= BEAT:
+            self._said = now
+            self.store.update(self.run, message=f"{task}: {share:.0%}")
+
+    def _reported(self) -> None:
+        """Take back what was shown of a task that has ended."""
+        if self._said:
+            self._said = 0.0
+            self.store.update(self.run, message="")
 
     # ---- commands --------------------------------------------------------------------------
 

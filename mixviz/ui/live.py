@@ -30,7 +30,7 @@ def watch(run: Run) -> None:
     if live:
         st.html(_STILL)
         steering.sliders(run, store().events(run.id, run.step))
-    if run.message:
+    if run.message and run.status in (Status.DIVERGED, Status.FAILED):
         st.error(literal(run.message), icon=":material/error:")
     if not store().snapshot_steps(run.id):
         st.fragment(_wait_for_first, run_every=TICK if live else None)(run.id, live)
@@ -52,10 +52,12 @@ def watch(run: Run) -> None:
 
 def _wait_for_first(run: str, live: bool) -> None:
     """Wait for the first snapshot."""
-    if store().snapshot_steps(run) or store().get(run).status.live != live:
+    now = store().get(run)
+    if store().snapshot_steps(run) or now.status.live != live:
         st.rerun()
     if live:
-        st.info("Preparing the data and the model …", icon=":material/hourglass_top:")
+        doing = literal(now.message) or "Preparing the data and the model …"
+        st.info(doing, icon=":material/hourglass_top:")
 
 
 def _latent(run_id: str, colour_by: str, live: bool) -> None:
@@ -103,6 +105,8 @@ def _progress(run_id: str) -> None:
             text += f" · {run.samples_per_second:,.0f} samples/s"
             text += f" · {duration(pace * (run.total_steps - run.step))} left"
         st.progress(1.0 if ended else min(1.0, run.step / run.total_steps), text)
+    if run.message and run.status.live:
+        st.info(literal(run.message), icon=":material/hourglass_top:")
     if run.verdict:
         st.markdown(f"**{literal(run.verdict)}**")
 

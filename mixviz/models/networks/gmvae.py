@@ -122,6 +122,29 @@ def _convolutional(layers: tuple[_Layer, ...], side: int) -> Architecture:
     return Architecture(trunk, decoder, component_units=500, latent_size=200, style_size=150)
 
 
+def _strided(shape: Shape) -> tuple[nn.Module, int]:
+    """Three convolutions, each of which halves the picture, and 256 units."""
+    modules: list[nn.Module] = []
+    channels, side = shape[0], shape[1]
+    for layer in (_Layer(32, 5, 2, 2), _Layer(64, 5, 2, 2), _Layer(128, 3, 2, 0)):
+        modules += [
+            nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding),
+            nn.BatchNorm2d(layer.channels),
+            nn.ReLU(),
+        ]
+        channels, side = layer.channels, layer.shrink(side)
+    flat = channels * side * side
+    return nn.Sequential(*modules, nn.Flatten(), *_mlp((flat, 256), True)), 256
+
+
+# A decoder of linear layers is cheap enough for many samples of z for each x.
+STRIDED = Architecture(
+    _strided,
+    _dense((512, 512), normalise=False, components=128, latent=10, style=5).decoder,
+    component_units=128,
+    latent_size=10,
+    style_size=5,
+)
 POINTS = _dense((120, 120), normalise=False, components=120, latent=2, style=2)
 SMALL = _dense((256, 256), normalise=True, components=128, latent=10, style=5)
 CONV28 = _convolutional((_Layer(16, 6, 1, 0), _Layer(32, 6, 1, 0), _Layer(64, 4, 2, 1)), side=28)
@@ -146,10 +169,16 @@ def architecture(name: str, shape: Shape) -> Architecture:
             name = sides[shape[1]]
         else:
             name = "points" if shape == (2,) else "small"
+    if name == "strided" and (len(shape) != 3 or shape[1] != shape[2] or shape[1] < 12):
+        raise MixvizError(
+            "Network strided needs square images of 12x12 pixels or more, "
+            f"these data have shape {shape}; use network=auto."
+        )
     needed = {"conv28": 28, "conv32": 32}.get(name)
     if needed and (len(shape) != 3 or shape[1:] != (needed, needed)):
         raise MixvizError(
             f"Network {name} needs images of {needed}x{needed} pixels, "
             f"these data have shape {shape}; use network=auto."
         )
-    return {"points": POINTS, "small": SMALL, "conv28": CONV28, "conv32": CONV32}[name]
+    named = {"points": POINTS, "small": SMALL, "strided": STRIDED}
+    return {**named, "conv28": CONV28, "conv32": CONV32}[name]

@@ -1,0 +1,224 @@
+"""Starts: clusters that are found before a model's own training, and that its q(c|x) first learns.
+
+`ae-gmm` is the start of NVISA and VaDE: an autoencoder, then a Gaussian mixture on its codes. The
+starts with UMAP (arXiv:1802.03426) look for the mixture among coordinates that keep neighbours
+together. Those coordinates are no latent space of the model, so its clusters cannot be copied into it:
+their responsibilities r teach q(c|x) through a term that fades away,
+
+    objective - weight * E[ -sum_c r_c log q(c|x) ]
+
+after which nothing is left but the objective of the model's paper.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import ValidationInfo, field_validator
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+from torch.nn import functional
+
+from mixviz.embedding import UMAPSettings, fit_map
+from mixviz.models.base import GradientModel, Terms
+from mixviz.models.config import ModelConfig, setting
+from mixviz.models.latent_fit import FittedMixture, quiet, random_state
+
+_MOST_MAPPED = 70_000  # observations; the others have no teacher
+_PRINCIPAL = 50  # components of the data that UMAP sees
+_COORDINATES = 10
+_NEIGHBOURS = 20
+_RESTARTS = 5  # of the mixture among the coordinates
+_WEIGHT = 100.0  # nats of the objective that one nat of cross-entropy is worth
+_FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
+_SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
+
+
+class StartConfig(ModelConfig):
+    """Settings of the start; `pretrain_epochs` stands before `init`, which is checked against it."""
+
+    pretrain_epochs: int = setting(
+        0,
+        "Epochs of pretraining",
+        "First epochs, in which encoder and decoder are trained as an autoencoder.",
+        ge=0,
+        le=10_000,
+    )
+    init: Literal["auto", "random", "ae-gmm", "umap-gmm", "ae-umap-gmm"] = setting(
+        "auto",
+        "Start",
+        "Where clusters come from: random weights, or a Gaussian mixture on an autoencoder's codes "
+        "(ae-gmm), on UMAP coordinates of the data (umap-gmm) or of the codes (ae-umap-gmm); auto takes "
+        "ae-gmm where there are epochs of pretraining, else random.",
+        paper="random; ae-gmm for NVISA and VaDE",
+        validate_default=True,
+    )
+    teacher_epochs: int = setting(
+        6,
+        "Epochs of the teacher",
+        "Epochs in which q(c|x) is taught the clusters that UMAP found; the last third fades.",
+        ge=0,
+        le=10_000,
+    )
+    teacher_augment: bool = setting(
+        False,
+        "Move the teacher's images",
+        "Teach with images that are slightly shifted, turned and scaled; results are then those of "
+        "data augmentation.",
+    )
+
+    @field_validator("init")
+    @classmethod
+    def _codes_need_epochs(cls, init: str, values: ValidationInfo) -> str:
+        if init.startswith("ae-") and not values.data.get("pretrain_epochs", 0):
+            raise ValueError(f"{init} needs an autoencoder; take pretrain_epochs=1 or more")
+        return init
+
+    @property
+    def start(self) -> str:
+        """The start that is meant, without `auto`."""
+        if self.init == "auto":
+            return "ae-gmm" if self.pretrain_epochs else "random"
+        return self.init
+
+    @property
+    def autoencoder_epochs(self) -> int:
+        """Epochs of pretraining that take place."""
+        return 0 if self.start == "random" else self.pretrain_epochs
+
+    @property
+    def teaches(self) -> bool:
+        """Whether clusters that UMAP finds teach q(c|x)."""
+        return "umap" in self.start
+
+
+class StartedModel(GradientModel):
+    """A model of one objective that may start from clusters.
+
+    Attributes
+    ----------
+    responsibilities
+        Of the clusters that UMAP found, (N, K), while they teach; else (0, K). Only models whose
+        config says so have it.
+    """
+
+    config: StartConfig
+    responsibilities: Tensor
+
+    def expect_teacher(self) -> None:
+        """Make room for the teacher, where the config asks for one."""
+        if self.config.teaches:
+            empty = torch.zeros(0, self.config.components)
+            self.register_buffer("responsibilities", empty)
+
+    @property
+    def taught_epochs(self) -> int:
+        """Epochs done since the clusters were found."""
+        raise NotImplementedError
+
+    @property
+    def teacher_weight(self) -> float:
+        """Nats of the objective for one nat of cross-entropy in the present epoch."""
+        if not self.config.teaches or not len(self.responsibilities):
+            return 0.0
+        left = 1 - self.taught_epochs / max(1, self.config.teacher_epochs)
+        return _WEIGHT * min(1.0, max(0.0, left) / (1 - _FULL))
+
+    def training_objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
+        """Return the objective, less the teacher's cross-entropy while there is one."""
+        objective, terms = super().training_objective(x, generator)
+        weight = self.teacher_weight
+        if not weight or self.rows is None:
+            return objective, terms
+        seen = moved(x, generator) if self.config.teacher_augment and x.ndim == 4 else x
+        target = self.responsibilities[self.rows]
+        cross_entropy = -(target * self.log_responsibilities(seen)).sum(-1).mean()
+        return objective - weight * cross_entropy, terms | {"teacher": cross_entropy.detach()}
+
+    def teach_no_longer(self) -> None:
+        """Forget the clusters once their weight is zero; called between epochs."""
+        if self.config.teaches and self.taught_epochs >= self.config.teacher_epochs:
+            self.responsibilities = self.responsibilities[:0]
+
+    @torch.no_grad()
+    def find_clusters(
+        self, x: Tensor, generator: torch.Generator, codes: Tensor | None = None
+    ) -> None:
+        """Fit UMAP to data (N, *shape) or their codes (N, D), and a mixture to its coordinates.
+
+        Codes that are not finite leave no teacher; the terms show that training has diverged.
+        """
+        seed, seed_of_mixture = random_state(generator), random_state(generator)
+        values = x.flatten(1) if codes is None else codes
+        chosen = torch.arange(len(x), device=x.device)
+        if len(x) > _MOST_MAPPED:
+            chosen = torch.randperm(len(x), generator=generator, device=x.device)[:_MOST_MAPPED]
+        points = values[chosen].cpu().numpy()
+        if not np.isfinite(points).all():
+            return
+        what = "codes" if codes is not None else "observations"
+        task = f"UMAP of {len(points):,} {what}, then a Gaussian mixture"
+        self.report(task, 0.0)
+        if min(points.shape) > _PRINCIPAL:
+            points = PCA(_PRINCIPAL, svd_solver="randomized", random_state=seed).fit_transform(
+                points
+            )
+        settings = UMAPSettings(
+            neighbours=min(_NEIGHBOURS, len(points) - 1), min_dist=0.0, seed=seed
+        )
+        count = min(_COORDINATES, *points.shape)
+        coordinates, _ = fit_map(
+            "umap", points, settings, count, lambda share: self.report(task, 0.9 * share)
+        )
+        with quiet():
+            mixture = GaussianMixture(
+                self.config.components,
+                n_init=_RESTARTS,
+                reg_covar=1e-4,
+                random_state=seed_of_mixture,
+            ).fit(coordinates)
+            found = mixture.predict_proba(coordinates)
+        everyone = x.new_zeros(len(x), self.config.components)
+        everyone[chosen] = torch.from_numpy(found).to(everyone)
+        self.responsibilities = everyone
+        self.report(task, 1.0)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take as many responsibilities as a checkpoint has."""
+        saved = state_dict.get(f"{prefix}responsibilities")
+        if self.config.teaches and saved is not None and saved.ndim == 2:
+            size = (len(saved), self.config.components)
+            self.responsibilities = self.responsibilities.new_empty(size)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def moments(points: np.ndarray, responsibilities: np.ndarray) -> FittedMixture:
+    """Return the Gaussian mixture of points (N, D) that responsibilities (N, K) describe.
+
+    A small share of the variance of all points keeps covariances regular, as in a fit.
+    """
+    totals = responsibilities.sum(0) + 1e-10  # (K,)
+    means = responsibilities.T @ points / totals[:, None]
+    apart = points[:, None] - means  # (N, K, D)
+    covariances = np.einsum("nk,nkd,nke->kde", responsibilities, apart, apart, optimize=True)
+    floor = 1e-3 * points.var(0).mean() + 1e-10
+    covariances = covariances / totals[:, None, None] + floor * np.eye(points.shape[1])
+    return FittedMixture(means, covariances, totals / totals.sum())
+
+
+def moved(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift by up to a 14th of the side, turn by up to 12 degrees and scale by up to 12 %.
+
+    Parameters
+    ----------
+    x
+        Images (B, channels, height, width); what comes in from outside is 0.
+    """
+    drawn = torch.rand((4, len(x)), generator=generator, device=x.device, dtype=x.dtype) * 2 - 1
+    angle, scale = drawn[0] * (_TURN * torch.pi / 180), 1 + drawn[1] * _SCALE
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    shift = 2 * _SHIFT * drawn[2:]  # in units of half the side
+    matrices = torch.stack([cos, -sin, shift[0], sin, cos, shift[1]], dim=1).unflatten(1, (2, 3))
+    grid = functional.affine_grid(matrices, list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, align_corners=False)
