@@ -5,7 +5,7 @@ import random
 import pytest
 from safetensors.torch import load_file
 
-from mixviz.models import MODELS
+from mixviz.models import MODELS, start
 from mixviz.runs import Event, RunStore, Status
 from mixviz.runs.bundle import export_run, import_run
 from mixviz.training import trainer
@@ -28,7 +28,26 @@ CASES = {
     "batch normalisation": {"model": "gmvae-v2", "dataset": "digits", "batch_size": 300},
     "head and batch normalisation": {"model": "gmvae-v1", "dataset": "digits", "batch_size": 400},
     "free nats": {"model": "gmvae-v2", "z_prior_floor": 1.0, "component_spread": 1.0},
+    "taught": {"model": "nvisa", "init": "umap-gmm", "teacher_epochs": 2},
+    "taught from codes": {
+        **{"model": "gmvae-v2", "dataset": "digits", "batch_size": 400, "network": "small"},
+        **{"init": "ae-umap-gmm", "pretrain_epochs": 1, "teacher_epochs": 2},
+    },
+    "taught images": {
+        **{"model": "vade", "dataset": "digits", "batch_size": 400, "teacher_augment": True},
+        **{"init": "ae-umap-gmm", "pretrain_epochs": 1, "teacher_epochs": 2},
+    },
 }
+
+
+@pytest.fixture(autouse=True)
+def unmapped(monkeypatch):
+    """Clusters of a start are looked for among the points themselves, which takes no time."""
+    monkeypatch.setattr(
+        start,
+        "fit_map",
+        lambda method, points, settings, count, progress: (points[:, :count], None),
+    )
 
 
 def commands_at(store, run, commands):

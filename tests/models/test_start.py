@@ -1,0 +1,210 @@
+"""Tests of the starts: clusters by UMAP, how they teach q(c|x), and how they place components."""
+
+import numpy as np
+import pytest
+import torch
+
+from mixviz.errors import MixvizError
+from mixviz.models import build, model_class, start
+from mixviz.models.latent_fit import as_array
+from mixviz.models.start import moments, moved
+
+TAUGHT = ("gmvae-v1", "gmvae-v2", "nvisa", "vade")
+BLOBS = 4
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """400 points of four groups far apart in five dimensions, and their labels."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(BLOBS), 100)
+    centres = 8 * np.eye(5)[:BLOBS]
+    x = centres[labels] + random.normal(size=(400, 5))
+    return torch.from_numpy(x).float(), labels
+
+
+@pytest.fixture
+def unmapped(monkeypatch):
+    """Clusters are looked for among the points themselves, which takes no time."""
+
+    def points_themselves(method, points, settings, dimensions, progress):
+        assert method == "umap"
+        return points[:, :dimensions], None
+
+    monkeypatch.setattr(start, "fit_map", points_themselves)
+
+
+def taught(make, model, **settings):
+    settings = {"components": BLOBS, "init": "umap-gmm", "network": "small"} | settings
+    if model == "vade":
+        settings = {"pretrain_epochs": 0} | settings
+    if model == "nvisa":
+        settings = {"samples": 2} | settings
+    made = make(model, (5,), **settings)
+    made.make_optimizers()
+    return made
+
+
+def agreement(log_probabilities, labels):
+    """Share of points in the most frequent group of their component, if no two share a group."""
+    assigned = log_probabilities.argmax(1).numpy()
+    table = np.zeros((BLOBS, BLOBS), int)
+    np.add.at(table, (assigned, labels), 1)
+    assert len(set(table.argmax(1))) == BLOBS
+    return table.max(1).sum() / len(labels)
+
+
+def test_auto_is_the_start_that_pretraining_means():
+    config = model_class("nvisa").Config
+    assert config().start == "random"
+    assert config(pretrain_epochs=3).start == "ae-gmm"
+    assert config(init="random", pretrain_epochs=3).autoencoder_epochs == 0
+    assert config(init="umap-gmm", pretrain_epochs=3).autoencoder_epochs == 3
+    assert model_class("vade").Config().start == "ae-gmm"
+
+
+@pytest.mark.parametrize("init", ["ae-gmm", "ae-umap-gmm"])
+def test_codes_need_epochs(init):
+    with pytest.raises(MixvizError, match="pretrain_epochs=1 or more"):
+        build(model_class("gmvae-v2").Config, {"init": init})
+
+
+def test_umap_finds_groups_and_tells_how_far_it_is(make, blobs, seeded):
+    x, labels = blobs
+    model, said = taught(make, "nvisa"), []
+    model.report = lambda task, share: said.append((task, share))
+    model.prepare(x, seeded(0))
+    found = model.responsibilities
+    torch.testing.assert_close(found.sum(1), torch.ones(400))
+    assert agreement(found, labels) == 1
+    assert "UMAP of 400 observations" in said[0][0]
+    shares = [share for _, share in said]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    again = taught(make, "nvisa")
+    again.prepare(x, seeded(0))
+    assert torch.equal(again.responsibilities, found)
+
+
+def test_of_many_observations_some_have_no_teacher(make, blobs, seeded, unmapped, monkeypatch):
+    monkeypatch.setattr(start, "_MOST_MAPPED", 300)
+    model = taught(make, "nvisa")
+    model.prepare(blobs[0], seeded(0))
+    totals = model.responsibilities.sum(1)
+    assert ((totals - 1).abs() < 1e-5).sum() == 300
+    assert (totals == 0).sum() == 100
+
+
+def test_codes_that_are_not_finite_leave_no_teacher(make, blobs, seeded, unmapped):
+    model = taught(make, "nvisa")
+    model.find_clusters(blobs[0], seeded(0), torch.full((400, 3), torch.nan))
+    assert model.teacher_weight == 0
+
+
+def test_weight_of_the_teacher(make, blobs, seeded, unmapped):
+    model = taught(make, "nvisa", teacher_epochs=6)
+    assert model.teacher_weight == 0  # nothing is known yet
+    model.prepare(blobs[0], seeded(0))
+    weights = []
+    for epoch in range(7):
+        weights.append(model.teacher_weight)
+        model.end_epoch(epoch + 1, blobs[0], seeded(0))
+    assert weights == pytest.approx([100, 100, 100, 100, 100, 50, 0])
+    assert len(model.responsibilities) == 0
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_teacher_is_a_cross_entropy_beside_the_objective(make, blobs, seeded, unmapped, name):
+    x, _ = blobs
+    model = taught(make, name)
+    model.prepare(x, seeded(0))
+    model.rows = torch.tensor([3, 150, 390])
+    batch = x[model.rows]
+    total, terms = model.training_objective(batch, seeded(1))
+    objective, plain = model.objective(batch, seeded(1))
+    log_c = model.log_responsibilities(batch).detach()
+    by_hand = -sum(
+        float(model.responsibilities[row, c]) * float(log_c[i, c])
+        for i, row in enumerate(model.rows)
+        for c in range(BLOBS)
+    ) / len(batch)
+    # The teacher's pass moves the statistics of batch normalisation, not its output in training.
+    assert float(terms["teacher"]) == pytest.approx(by_hand, rel=1e-4)
+    assert (objective - total).item() == pytest.approx(100 * by_hand, rel=1e-4)
+    assert set(terms) == {*plain, "teacher"}
+
+    model.rows = None
+    assert model.training_objective(batch, seeded(1))[0].item() == pytest.approx(objective.item())
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_taught_components_are_the_groups_and_the_teacher_goes(make, blobs, seeded, unmapped, name):
+    x, labels = blobs
+    model, noise = taught(make, name, teacher_epochs=30, learning_rate=2e-3), seeded(0)
+    model.prepare(x, noise)
+    for epoch in range(30):
+        for rows in torch.randperm(400, generator=noise).split(100):
+            model.rows = rows
+            terms = model.training_step(x[rows], noise)
+            assert "teacher" in terms
+        model.end_epoch(epoch + 1, x, noise)
+    assert "teacher" not in model.training_step(x[:100], noise)
+    model.eval()
+    with torch.no_grad():
+        assert agreement(model.log_responsibilities(x), labels) > 0.98
+
+
+@pytest.mark.parametrize("name", ["gmvae-v2", "vade", "nvisa"])
+@pytest.mark.parametrize("init", ["ae-gmm", "ae-umap-gmm", "umap-gmm"])
+def test_components_are_placed_on_the_codes(make, blobs, seeded, unmapped, name, init):
+    x, labels = blobs
+    model, noise = taught(make, name, init=init, pretrain_epochs=10), seeded(0)
+    model.prepare(x, noise)
+    for epoch in range(10):
+        for rows in torch.randperm(400, generator=noise).split(50):
+            terms = model.training_step(x[rows], noise)
+            assert "teacher" not in terms
+        model.end_epoch(epoch + 1, x, noise)
+    model.eval()
+    with torch.no_grad():
+        codes, log_c = model.encode(x)
+        assert agreement(log_c, labels) > 0.9
+        means = model.components().means
+        for c in log_c.argmax(1).unique():
+            centre = codes[log_c.argmax(1) == c].mean(0)
+            assert (centre - means).square().sum(1).argmin() == c
+
+
+def test_checkpoint_in_the_middle_of_teaching(make, blobs, seeded, unmapped):
+    model, other = taught(make, "gmvae-v2"), taught(make, "gmvae-v2")
+    model.prepare(blobs[0], seeded(0))
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.responsibilities, model.responsibilities)
+
+
+def test_moments_of_hard_groups_are_those_of_each_group(blobs):
+    x, labels = blobs
+    points = as_array(x)
+    mixture = moments(points, np.eye(BLOBS)[labels])
+    floor = 1e-3 * points.var(0).mean() * np.eye(5)
+    for c in range(BLOBS):
+        group = points[labels == c]
+        np.testing.assert_allclose(mixture.means[c], group.mean(0))
+        np.testing.assert_allclose(mixture.covariances[c], np.cov(group.T, ddof=0) + floor)
+    np.testing.assert_allclose(mixture.weights, 0.25)
+
+
+def test_moved_images(seeded, monkeypatch):
+    x = torch.zeros(200, 1, 28, 28)
+    x[:, :, 13:15, 13:15] = 1  # in the middle: turning does not move it
+    seen = moved(x, seeded(0))
+    assert torch.equal(seen, moved(x, seeded(0)))
+    places = torch.arange(28.0)
+    mass = seen.sum((1, 2, 3))
+    across = (seen.sum((1, 2)) * places).sum(1) / mass - 13.5
+    down = (seen.sum((1, 3)) * places).sum(1) / mass - 13.5
+    for shift in (across, down):
+        assert shift.abs().max() < 2.4  # two pixels, times at most 1.12
+        assert 0.9 < shift.std() < 1.4  # of a uniform one: 2 / sqrt(3)
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 0.5))
+    torch.testing.assert_close(moved(x, seeded(0)), x)
