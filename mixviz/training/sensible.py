@@ -11,6 +11,7 @@ from mixviz.models import model_class
 STEPS = 4_000  # of training: minutes on two processor cores
 BATCH = (20, 200)
 EPOCHS = (5, 400)
+PRETRAINED = ("nvisa", "vade", "dec")  # whose papers start from an autoencoder
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,12 @@ def settings_for(found: Source, model: str, components: int) -> dict[str, Any]:
         "batch_size": batch,
         "epochs": epochs,
         "network": "auto" if found.shape == (2,) else "small",
-        "pretrain_epochs": epochs // 3,
         "z_prior_floor": round(0.95 * math.log(components), 2),
     }
     fields = model_class(model).Config.model_fields
     allowed = typing.get_args(fields["network"].annotation) if "network" in fields else ()
+    if model in PRETRAINED:
+        wanted["pretrain_epochs"] = epochs // 3
     if wanted["network"] not in allowed:
         del wanted["network"]
     return {
