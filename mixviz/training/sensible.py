@@ -11,6 +11,7 @@ from mixviz.models import model_class
 STEPS = 4_000  # of training: minutes on two processor cores
 BATCH = (20, 200)
 EPOCHS = (5, 400)
+FEWEST_MAPPED = 100  # observations, below which neighbours say little
 PRETRAINED = ("nvisa", "vade", "dec")  # whose papers start from an autoencoder
 
 
@@ -32,11 +33,13 @@ def sensible(found: Source, components: int) -> Sensible:
         K.
     """
     what = "images" if found.kind == "image" else "vectors"
+    settings = settings_for(found, "gmvae-v2", components)
+    start = "; it starts from clusters that UMAP finds" if "init" in settings else ""
     reason = (
         f"{found.size:,} {what}: a GMVAE with a small network, and λ a little under log K, so that "
-        "all components stay in use."
+        f"all components stay in use{start}."
     )
-    return Sensible("gmvae-v2", settings_for(found, "gmvae-v2", components), reason)
+    return Sensible("gmvae-v2", settings, reason)
 
 
 def settings_for(found: Source, model: str, components: int) -> dict[str, Any]:
@@ -54,6 +57,8 @@ def settings_for(found: Source, model: str, components: int) -> dict[str, Any]:
     allowed = typing.get_args(fields["network"].annotation) if "network" in fields else ()
     if model in PRETRAINED:
         wanted["pretrain_epochs"] = epochs // 3
+    elif found.size >= FEWEST_MAPPED:
+        wanted |= {"init": "umap-gmm", "teacher_epochs": epochs // 3}
     if wanted["network"] not in allowed:
         del wanted["network"]
     return {

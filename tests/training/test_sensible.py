@@ -30,3 +30,11 @@ def test_steps_suit_the_size(size):
     assert steps >= min(STEPS, 400 * math.ceil(size / chosen.settings["batch_size"]))
     assert chosen.settings["z_prior_floor"] < math.log(5)
     assert f"{size:,} vectors" in chosen.reason
+    assert ("init" in chosen.settings) == ("UMAP" in chosen.reason) == (size >= 100)
+
+
+@pytest.mark.parametrize(("model", "start"), [("gmvae-v1", "umap-gmm"), ("nvisa", "ae-gmm")])
+def test_start_is_that_of_the_paper_if_it_has_one(model, start):
+    values = settings_for(source("digits"), model, 10)
+    chosen = plan(dataset="digits", model=model, values=values).settings
+    assert chosen.start == start
