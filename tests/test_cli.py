@@ -321,7 +321,7 @@ def refusal(capsys, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["train", "--dataset=arc"], ["'arc'", *SOURCES]),
+        (["train", "--dataset=arc"], ["'arc'", SOURCES]),
         (["train", "--model=gmvae"], ["'gmvae'", *MODELS]),
         (["train", "--preset=v2"], ["'v2'", *presets()]),
         (["train", "--preset=v1-figure-2c", "--model=gmvae-v2"], ["v1-figure-2c", "v2-digits"]),
@@ -336,13 +336,15 @@ def refusal(capsys, *arguments):
         (["train", "--epochs=2.5"], ["epochs='2.5'", "1 to 100000"]),
         (["train", "--seed=-1"], ["seed='-1'", "0 to 2147483647"]),
         (["settings", "gmvae"], ["'gmvae'", *MODELS]),
-        (["download", "arc"], ["'arc'", *SOURCES]),
+        (["download", "arc"], ["'arc'", SOURCES]),
         (["download", "arcs"], ["nothing to download"]),
     ],
 )
 def test_wrong_name_or_value_is_refused_with_the_choices(home, capsys, arguments, says):
     message = refusal(capsys, *arguments)
-    assert all(word in message for word in says)
+    for word in says:
+        # Data sets of the user's own come and go with the home.
+        assert all(name in message for name in ([word] if isinstance(word, str) else word))
     assert RunStore(home).runs() == []
 
 
