@@ -38,7 +38,7 @@ _INTRODUCTION = """\
 
 Mean and standard deviation over seeds; accuracies are shares of the observations scored, under the
 mapping named. Time is the median wall time of training one run, from its first
-step on: UMAP of a start before it comes on top, 80 s for MNIST on two cores. No model saw a label in training
+step on: UMAP of a start before it comes on top, a minute and a half for MNIST on two cores. No model saw a label in training
 but SAMM, whose labelled subset is part of its preset. The `laptop` presets were chosen by looking at
 a few seeds of the same data sets, so their figures are what a user can expect, not an estimate free
 of selection. A row without figures has not been run: its data were not at hand, or it needs a GPU.
