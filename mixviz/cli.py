@@ -6,10 +6,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 from mixviz import __version__
 from mixviz.errors import MixvizError
 from mixviz.runs import Run, RunStore, Status
+
+_PORT = 8501  # where Streamlit serves unless told otherwise
 
 # Everything that imports PyTorch is imported by the command that needs it: listing runs is instant.
 
@@ -541,8 +544,17 @@ def _download(options: argparse.Namespace) -> int:
 
 def _app(options: argparse.Namespace) -> int:
     fill_static_folder()
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--server.address", dest="address", default="127.0.0.1")
+    reader.add_argument(
+        "--server.port", dest="port", default=os.environ.get("STREAMLIT_SERVER_PORT")
+    )
+    given, _ = reader.parse_known_args(options.rest)
+    port = given.port or _free_port(given.address)
+    print(f"mixviz opens at http://{given.address}:{port} (Ctrl-C ends it)", flush=True)
     with subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(app_file()), *options.rest],
+        [sys.executable, "-m", "streamlit", "run", str(app_file())]
+        + ["--server.port", str(port), *options.rest],
         cwd=app_file().parent,  # where the configuration lies
     ) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
@@ -551,6 +563,15 @@ def _app(options: argparse.Namespace) -> int:
                 return server.wait()
             except KeyboardInterrupt:  # the server hears it too, and ends
                 continue
+
+
+def _free_port(address: str) -> int:
+    """Return the first port from Streamlit's usual one on that nobody listens to."""
+    for port in range(_PORT, _PORT + 100):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind((address, port))
+            return port
+    return _PORT
 
 
 def fill_static_folder() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixviz import __version__
+from mixviz import __version__, cli
 from mixviz.cli import main
 from mixviz.data import SOURCES
 from mixviz.models import MODELS, presets
@@ -452,6 +453,28 @@ def test_app_that_is_terminated_takes_its_server_along(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", instead)
     assert main(["app"]) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_app_says_where_it_opens_and_opens_there(monkeypatch, capsys, given):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(cli, "_PORT", port)
+        started = []
+        popen = subprocess.Popen
+
+        def instead(command, **_):
+            started.extend(command)
+            return popen([sys.executable, "-c", ""])
+
+        monkeypatch.setattr(subprocess, "Popen", instead)
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        options = ["--server.port=9123"] if given else []
+        assert main(["app", *options]) == 0
+    used = int(started[started.index("--server.port") + 1])
+    assert used == 9123 if given else port < used < port + 100
+    assert f"http://127.0.0.1:{used}" in capsys.readouterr().out
 
 
 def test_listing_and_steering_runs_do_not_import_torch(run):
