@@ -86,8 +86,8 @@ def logarithmic_steps(field: FieldInfo, current: float) -> list[float]:
 
 
 def as_number(value: float) -> str:
-    """Return a small number as it is usually written: 0.001, 5e-06."""
-    return f"{value:.2g}"
+    """Return a number as it is usually written: 0.001, 5e-06, 300."""
+    return f"{value:.6g}"
 
 
 def _float(bound: float | None) -> float | None:
