@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -135,9 +136,19 @@ def existing(prepared: Prepared) -> OwnSet | None:
     hash = _dataset("", prepared).content_hash
     beside = (prepared.label_names, tuple(prepared.columns))
     for known in own_sets().values():
-        if known.hash == hash and (known.label_names, known.columns) == beside:
-            return known
+        if known.hash != hash or (known.label_names, known.columns) != beside:
+            continue
+        with suppress(MixvizError):  # a damaged one is not it
+            kept = _read(known.name, "all").columns
+            if all(_equal(kept[name], values) for name, values in prepared.columns.items()):
+                return known
     return None
+
+
+def _equal(kept: np.ndarray, values: np.ndarray) -> bool:
+    if values.dtype == object:
+        return np.array_equal(kept, values.astype(str))
+    return np.array_equal(kept, values, equal_nan=True)
 
 
 def save(prepared: Prepared, title: str, origin: str) -> OwnSet:

@@ -357,6 +357,20 @@ def test_the_very_same_file_is_not_kept_twice(file):
     assert add_file(path, Options(label="")).name == "t-2"
 
 
+def test_other_values_beside_the_same_features_are_another_set(file):
+    def table(name, text):
+        rows = "".join(f"{i},{i % 7},{text}{i}\n" for i in range(30))
+        return file(name, f"a,b,who\n{rows}")
+
+    chosen = Options(columns=("a", "b"))
+    added = add_file(table("t.csv", "x"), chosen)
+    assert "who" in added.columns
+    assert add_file(table("again.csv", "x"), chosen) == added
+    other = add_file(table("u.csv", "y"), chosen)
+    assert other.name == "u"
+    assert load("u").columns["who"][0] == "y0"
+
+
 def test_images_in_arrays(tmp_path):
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (20, 16, 16)).astype(np.uint8)
