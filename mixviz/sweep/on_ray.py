@@ -208,8 +208,8 @@ class RayPool:
         ended = []
         for task in ready:
             run = self._tasks.pop(task)
-            again = self._attempts[run] <= self._resources.retries and not self._stopped
-            if again and self._failed(task, run):
+            failed = not self._stopped and self._failed(task, run)
+            if failed and self._attempts[run] <= self._resources.retries:
                 self.start(run)
             else:
                 ended.append(run)

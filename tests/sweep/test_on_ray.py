@@ -129,6 +129,21 @@ def test_a_run_that_fails_again_and_again_is_given_up(store, cluster):
     assert "checkpoint cannot be read" in store.get(run).message
 
 
+def test_a_run_lost_at_its_last_attempt_is_recorded(store, cluster):
+    made = sweep(slow_start=4.0)
+
+    def kill(outcome):
+        for run in map(store.get, outcome.runs):
+            if run.status is Status.RUNNING and run.step:
+                os.kill(run.pid, signal.SIGKILL)
+
+    outcome = train_all(store, made, RayPool(store, Resources(retries=0)), kill)
+    ((run, status),) = outcome.runs.items()
+    assert status is Status.INTERRUPTED
+    assert "Lost by Ray" in store.get(run).message
+    assert not store.get(run).owner
+
+
 def test_resources_that_no_node_has_are_refused(store, cluster):
     pool = RayPool(store, Resources(cpus=2, gpus=0.5))
     with pytest.raises(MixvizError, match=r"2 CPUs and 0\.5 GPUs"):
