@@ -323,7 +323,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
         outcome = train_all(store, sweep, pool, progress)
     if options.json:
-        print(json.dumps({"name": sweep.name, "runs": outcome.runs, "best": outcome.best}))
+        said = {"runs": outcome.runs, "best": outcome.best, "left_out": outcome.left_out}
+        print(json.dumps({"name": sweep.name, **said}))
     else:
         for status in Status:
             if count := outcome.count(status):

@@ -113,7 +113,7 @@ def train_all(
     trials, left_out = at_hand(sweep, sweep.trials(), pool)
     examples, others = at_hand(sweep, [search.example() for search in searches], pool)
     searches = [search for search in searches if search.example() in examples]
-    left_out |= others
+    left_out += others
     runs = [run_of(store, trial) for trial in trials]
     store.tag(runs, sweep.name)
     for search in searches:
@@ -126,7 +126,7 @@ def train_all(
     def outcome(interrupted: bool) -> Outcome:
         best = [found for search in searches if (found := search.best_found())]
         now = outcome_of(store, runs)
-        return replace(now, best=best, left_out=left_out, interrupted=interrupted)
+        return replace(now, best=best, left_out=dict(left_out), interrupted=interrupted)
 
     if not waiting and planned() == len(runs):
         return outcome(False)
@@ -141,9 +141,10 @@ def train_all(
                     waiting += [run for run in proposed if missing(store, run)]
                     if not proposed:
                         break
-                if waiting:
-                    training.add(waiting[0])
-                    pool.start(waiting.pop(0))
+                run = waiting.pop(0)
+                if missing(store, run):  # still: others may have taken it meanwhile
+                    training.add(run)
+                    pool.start(run)
             if stopped.is_set() and time.monotonic() - told > _AGAIN:
                 told = time.monotonic()
                 pool.stop()
@@ -172,9 +173,7 @@ def searches_of(store: RunStore, sweep: Sweep) -> list["Search"]:
     return [Search(store, sweep, variant) for variant in variants]
 
 
-def at_hand(
-    sweep: Sweep, trials: Sequence[Trial], pool: Pool
-) -> tuple[list[Trial], dict[str, int]]:
+def at_hand(sweep: Sweep, trials: Sequence[Trial], pool: Pool) -> tuple[list[Trial], Counter[str]]:
     """Return the trials that can be trained, and why others are left out, with their numbers.
 
     Raises
@@ -199,7 +198,7 @@ def at_hand(
             left_out[reasons[key]] += 1
         else:
             kept.append(trial)
-    return kept, dict(left_out)
+    return kept, left_out
 
 
 def check_trial(trial: Trial, pool: Pool) -> None:

@@ -178,8 +178,13 @@ class Search:
     def _score(self) -> None:
         for proposal in self.proposals.values():
             for run in proposal.runs:
-                if run not in proposal.scores and (found := self._store.get(run)).status in ENDED:
+                if proposal.scores.get(run) is not None:
+                    continue
+                found = self._store.get(run)
+                if found.status in ENDED:  # a run that failed may yet be trained again
                     proposal.scores[run] = score(found, self._sweep.search.criterion)
+                else:
+                    proposal.scores.pop(run, None)
 
 
 def score(run: Run, criterion: str) -> float | None:

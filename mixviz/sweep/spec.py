@@ -88,9 +88,10 @@ class Budget(_Part):
         Combinations of values that are tried, each with every seed.
     criterion
         Score of a run that is made as large as can be, as the mean over seeds. By default the
-        silhouette of held-out latents under the run's own clustering. It needs no labels, every
-        model has it, and it lies in [-1, 1] whatever K is; a mixture whose components have merged
-        scores about 0, and one with everything in a single cluster, which has none, last. It sees
+        silhouette, under the run's own clustering, of the latents that are scored, which are held
+        out where the data have a test part. It needs no labels, every model has it, and it lies in
+        [-1, 1] whatever K is; a mixture whose components have merged scores about 0, and one with
+        everything in a single cluster, which has none, last. It sees
         the latents, so that a model that is free to pull them together, such as DEC, scores high:
         within one model it ranks settings, between models it says little. The number of effective
         components is even where components coincide, and the agreement of two seeds is perfect
