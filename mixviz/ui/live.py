@@ -30,7 +30,8 @@ def watch(run: Run) -> None:
     if live:
         st.html(_STILL)
         steering.sliders(run, store().events(run.id, run.step))
-    if run.message and run.status in (Status.DIVERGED, Status.FAILED):
+    # A trainer that was killed leaves what it was doing, and itself as the owner.
+    if run.message and not live and not (run.status is Status.INTERRUPTED and run.owner):
         st.error(literal(run.message), icon=":material/error:")
     if not store().snapshot_steps(run.id):
         st.fragment(_wait_for_first, run_every=TICK if live else None)(run.id, live)
