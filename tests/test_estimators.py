@@ -525,3 +525,20 @@ def test_works_on_a_gpu(estimator, images, monkeypatch):
     np.testing.assert_allclose(elsewhere.predict_proba(images), probabilities, atol=1e-3)
     if hasattr(elsewhere, "partial_fit"):
         elsewhere.partial_fit(images)
+
+
+def test_start_from_clusters_is_part_of_a_fit(tmp_path):
+    X, y = make_blobs(150, centers=3, n_features=6, cluster_std=0.4, random_state=3)
+    fitted = NVISA(init="umap-gmm", samples=2, teacher_epochs=2, **SHORT | {"epochs": 4}).fit(X)
+    assert adjusted_rand_score(y, fitted.labels_) > 0.95
+    assert ["teacher" in terms for terms in fitted.history_] == [True, True, False, False]
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_parts_cannot_start_from_the_clusters_of_the_whole():
+    X = np.random.default_rng(0).normal(size=(60, 6))
+    parted = NVISA(init="umap-gmm", **SHORT)
+    for _ in range(2):  # nothing of the first try is left
+        with pytest.raises(ValueError, match="umap-gmm looks for clusters in all the data"):
+            parted.partial_fit(X)

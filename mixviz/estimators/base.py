@@ -23,6 +23,7 @@ from mixviz.errors import MixvizError
 from mixviz.estimators.parameters import add_constructor, chosen_model, plain
 from mixviz.estimators.stored import pack, unpack
 from mixviz.models import MixtureModel, build, create
+from mixviz.models.start import StartedModel
 from mixviz.training.config import RunConfig
 from mixviz.training.device import make_fabric, stream, use_threads
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
@@ -103,22 +104,35 @@ class MixtureEstimator(
         """Train for one more epoch on X, the first time from a new model; see `fit`.
 
         `labels_` are those of X.
+
+        Raises
+        ------
+        ValueError
+            Also for starts from UMAP's clusters, which are those of all the data.
         """
-        x = self._observations(X, fewest=2) if hasattr(self, "model_") else self._start(X)
+        new = not hasattr(self, "model_")
+        x = self._start(X, whole=False) if new else self._observations(X, fewest=2)
         self._epoch(x)
         self.labels_ = self._encode(x).assignments.astype(np.int64)
         return self
 
-    def _start(self, X: ArrayLike) -> Tensor:
-        """Build an untrained model for X, prepare it as a run does, and return X on its device."""
+    def _start(self, X: ArrayLike, whole: bool = True) -> Tensor:
+        """Build an untrained model for X, prepare it as a run does, and return X on its device.
+
+        X is the whole data, or the first part of them.
+        """
         x = self._observations(X, reset=True, fewest=2)
         with _value_errors():
             device = make_fabric(self._run_config()).device
             self._name, settings = chosen_model(self._models, self.get_params(deep=False))
             self.seed_ = self._draw_seed()
-            self.model_: MixtureModel = create(
-                self._name, settings, tuple(x.shape[1:]), self._stream("start")
-            )
+            model = create(self._name, settings, tuple(x.shape[1:]), self._stream("start"))
+            if not whole and isinstance(model, StartedModel) and model.config.teaches:
+                raise MixvizError(
+                    f"init={model.config.init} looks for clusters in all the data; "
+                    "take `fit`, or another init."
+                )
+            self.model_: MixtureModel = model
             self.model_.to(device).train()
             self.model_.make_optimizers()
             self._noise = self._stream("noise", device=device)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixviz.models.base import GradientModel, Terms
 from mixviz.models.config import ModelConfig, setting
-from mixviz.models.latent_fit import as_array
+from mixviz.models.latent_fit import MOST_FITTED, as_array
 from mixviz.models.networks import initialise
 from mixviz.models.networks.autoencoder import NetworkName, autoencoder, layers
 from mixviz.models.objectives import (
@@ -27,7 +27,6 @@ from mixviz.models.objectives import (
 )
 
 RESTARTS = 20  # of the fit from which clusters start; as many as DEC's k-means in the paper
-MOST_FITTED = 10_000  # latents; more change a mixture little and take longer than an epoch
 _AT_ONCE = 2_000  # observations encoded in one pass
 _DRAWS = 500  # of z, for a density
 
@@ -262,8 +261,13 @@ class AutoencoderModel(GradientModel):
 
         Then the mixture stays as it is, and the terms show that training has diverged.
         """
-        if len(x) > MOST_FITTED:
-            order = torch.randperm(len(x), generator=generator, device=generator.device)
-            x = x[order[:MOST_FITTED].to(x.device)]
-        latents = as_array(self.latents(x))
+        latents = as_array(self.latents(x[fitted_rows(x, generator)]))
         return latents if np.isfinite(latents).all() else None
+
+
+def fitted_rows(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of at most 10,000 of the observations (N, *shape), drawn where there are more."""
+    if len(x) <= MOST_FITTED:
+        return torch.arange(len(x), device=x.device)
+    order = torch.randperm(len(x), generator=generator, device=generator.device)
+    return order[:MOST_FITTED].to(x.device)

@@ -10,12 +10,13 @@ import math
 from abc import abstractmethod
 from typing import ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mixviz.models.base import Components, Terms
 from mixviz.models.config import setting
-from mixviz.models.latent_fit import as_array, fit_mixture, random_state
+from mixviz.models.latent_fit import MOST_FITTED, FittedMixture, as_array, fit_mixture, random_state
 from mixviz.models.networks import architecture, initialise
 from mixviz.models.objectives import (
     bernoulli_log_prob,
@@ -27,12 +28,15 @@ from mixviz.models.objectives import (
     reparameterise,
     standard_normal_kl,
 )
-from mixviz.models.start import StartConfig, StartedModel, moments
-
-_FITTED_POINTS = 10_000  # the most that the Gaussian mixture after pretraining sees
-_FITS = 5  # of which the most likely is taken
-_NOISE = 0.1  # share of the components' variance in which q(z|x) starts
-_AT_ONCE = 1_000  # observations in one pass between epochs
+from mixviz.models.start import (
+    AT_ONCE,
+    FITS,
+    NOISE,
+    StartConfig,
+    StartedModel,
+    fit_classifier,
+    moments,
+)
 
 
 class GMVAEConfig(StartConfig):
@@ -56,7 +60,8 @@ class GMVAEConfig(StartConfig):
     network: Literal["auto", "points", "small", "strided", "conv28", "conv32"] = setting(
         "auto",
         "Network",
-        "Row of tables A.1 to A.3; auto takes the one that fits the data, and small for the rest.",
+        "Row of tables A.1 to A.3, which auto takes where one fits the data, and small for the rest; "
+        "strided has convolutions and a decoder of linear layers, cheap on processors.",
     )
     latent_size: int | None = setting(
         None,
@@ -162,19 +167,12 @@ class GMVAE(StartedModel):
         """Refuse data that the likelihood cannot have; find clusters that need no autoencoder."""
         if self.likelihood == "bernoulli":
             check_unit_interval(x)
-        if self.config.teaches and not self.config.pretrain_epochs:
-            self.find_clusters(x, generator)
+        self.find_first(x, generator)
 
     @property
-    def pretraining(self) -> bool:
-        """Whether the autoencoder is being trained."""
-        wanted = self.config.autoencoder_epochs
-        return wanted > 0 and int(self.epochs) < wanted
-
-    @property
-    def taught_epochs(self) -> int:
-        """Epochs done since pretraining."""
-        return max(0, int(self.epochs) - self.config.autoencoder_epochs)
+    def epochs_over(self) -> int:
+        """Epochs that are done, those of pretraining included; 0 where nothing depends on them."""
+        return 0 if self.config.start == "random" else int(self.epochs)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
         """Count the epochs of a start; after the last of pretraining, start from clusters."""
@@ -182,12 +180,12 @@ class GMVAE(StartedModel):
             return
         pretraining = self.pretraining
         self.epochs.fill_(epoch)
-        self.teach_no_longer()
         if pretraining and not self.pretraining:
             self.eval()
             self._start_from_clusters(x, generator)
             self.train()
             self.optimizer.state.clear()  # moments of another objective
+        self.teach_no_longer()
 
     def _autoencoder(self, x: Tensor) -> tuple[Tensor, Terms]:
         """Squared error, or Bernoulli log-likelihood, of decoding the mean of q(z|x)."""
@@ -200,30 +198,51 @@ class GMVAE(StartedModel):
 
     @torch.no_grad()
     def _start_from_clusters(self, x: Tensor, generator: torch.Generator) -> None:
-        """Put p(z|c,w) at w = 0 on clusters of the codes, and q(z|x) within them."""
-        codes = torch.cat([self.recognise(part).z_mean for part in x.split(_AT_ONCE)])
+        """Put p(z|c,w) at w = 0 on clusters of the codes, q(z|x) within them, and q(c|x) on them.
+
+        Codes that are not finite leave everything as it is; the terms show that training has diverged.
+        """
+        features = torch.cat([full_precision(self.trunk(part)) for part in x.split(AT_ONCE)])
+        codes = full_precision(self.streams(features))[:, : self.latent_size]
         if not bool(codes.isfinite().all()):
             return
-        order = torch.randperm(len(x), generator=generator, device=x.device)[:_FITTED_POINTS]
+        order = torch.randperm(len(x), generator=generator, device=x.device)[:MOST_FITTED]
+        points = as_array(codes[order])
         if self.config.teaches:
-            of_codes = self.config.start == "ae-umap-gmm"
-            self.find_clusters(x, generator, codes if of_codes else None)
-            fitted = moments(as_array(codes[order]), as_array(self.responsibilities[order]))
+            self.find_clusters(x, generator, codes)
+            fitted = moments(points, as_array(self.responsibilities[order]))
         else:
             fitted = fit_mixture(
-                as_array(codes[order]),
+                points,
                 self.config.components,
                 random_state=random_state(generator),
                 full=True,
-                restarts=_FITS,
+                restarts=FITS,
             )
-        means = torch.from_numpy(fitted.means)
-        variances = torch.from_numpy(fitted.covariances).diagonal(dim1=1, dim2=2)  # (K, D)
-        self.mixture.get_parameter("2.bias").copy_(torch.cat([means, variances.log()]).flatten())
-        within = torch.from_numpy(fitted.weights) @ variances  # (D,)
+            if self.classifier_head:
+                self._start_classifier(features[order], fitted, points)
+        means, covariances, weights = map(torch.from_numpy, fitted)
+        variances = covariances.diagonal(dim1=1, dim2=2)  # (K, D)
+        wanted = torch.cat([means, variances.log()]).flatten()
+        bias = self.mixture.get_parameter("2.bias")
+        bias.add_(wanted.to(bias) - self.mixture(bias.new_zeros(self.style_size)))
+        within = weights @ variances  # (D,)
         start, end = self.latent_size, 2 * self.latent_size
         self.streams.weight[start:end] = 0
-        self.streams.bias[start:end] = (_NOISE * within).log()
+        self.streams.bias[start:end] = (NOISE * within).log()
+
+    def _start_classifier(
+        self, features: Tensor, fitted: FittedMixture, points: np.ndarray
+    ) -> None:
+        """Let q(c|x) be the responsibilities of a mixture fitted to points (N, D)."""
+        classifier = nn.Linear(features.shape[1], self.config.components).to(features)
+        head = slice(-self.config.components, None)
+        classifier.weight.copy_(self.streams.weight[head])
+        classifier.bias.copy_(self.streams.bias[head])
+        found = torch.from_numpy(fitted.responsibilities(points))
+        fit_classifier(classifier, features, found.to(features))
+        self.streams.weight[head] = classifier.weight
+        self.streams.bias[head] = classifier.bias
 
     # ---- objective -------------------------------------------------------------------------
 

@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
+from scipy.special import softmax
+from scipy.stats import multivariate_normal
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
+MOST_FITTED = 10_000  # latents; more change a mixture little and take longer than an epoch
 _FLOOR = 1e-3  # of the latents' mean variance, added to the variances of a fitted mixture
 
 
@@ -24,6 +27,12 @@ class FittedMixture(NamedTuple):
     means: np.ndarray  # (K, D)
     covariances: np.ndarray  # (K, D), diagonals, or (K, D, D)
     weights: np.ndarray  # (K,)
+
+    def responsibilities(self, points: np.ndarray) -> np.ndarray:
+        """p(c | point) by Bayes' rule for points (N, D) and full covariances: (N, K)."""
+        each = zip(self.means, self.covariances, strict=True)
+        log_densities = np.stack([multivariate_normal(*part).logpdf(points) for part in each], -1)
+        return softmax(np.log(self.weights) + log_densities.reshape(len(points), -1), axis=-1)
 
 
 def fit_mixture(

@@ -18,6 +18,7 @@ and with f = log p(x,c,z) - log q(c|x) - log q(z|c,x), one of three bounds is ma
 import math
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from torch.nn import functional
 
 from mixviz.models.base import Components, Terms
 from mixviz.models.config import ModelConfig, Preset
-from mixviz.models.latent_fit import FittedMixture, quiet, random_state
+from mixviz.models.latent_fit import MOST_FITTED, FittedMixture, quiet, random_state
 from mixviz.models.networks import architecture, initialise
 from mixviz.models.networks.nvisa import ComponentEncoder, baseline
 from mixviz.models.nvisa_config import PRESETS, NVISAConfig
@@ -40,15 +41,11 @@ from mixviz.models.objectives import (
     monte_carlo_density,
     reparameterise,
 )
-from mixviz.models.start import StartedModel, moments
+from mixviz.models.start import AT_ONCE, FITS, StartedModel, fit_classifier, moments
 
 _LATENT_SIZE = 10  # section III-A, MNIST; the tables of the GMVAE papers have 200 for images
-_FITTED_POINTS = 10_000  # the most that the Gaussian mixture after pretraining sees
-_FITS = 5  # of which the most likely is taken
 _FITTED_STD = 1.5  # of the latents within a component: the prior's are more than 1
 _SMALLEST_STD = 1e-6  # of a code that the autoencoder leaves unused
-_HEAD_DECAY = 1e-4  # keeps q(c|x) from certainty where the mixture is sure
-_AT_ONCE = 1_000  # observations in one pass between epochs
 
 
 class Recognition(NamedTuple):
@@ -102,37 +99,26 @@ class NVISA(StartedModel):
         """Refuse data that the likelihood cannot have; find clusters that need no autoencoder."""
         if not self._gaussian:
             check_unit_interval(x)
-        if self.config.teaches and not self.config.pretrain_epochs:
-            self.find_clusters(x, generator)
+        self.find_first(x, generator)
 
     # ---- schedules ---------------------------------------------------------------------------
 
     @property
-    def pretraining(self) -> bool:
-        """Whether the autoencoder is being trained."""
-        return int(self.epochs) < self.config.autoencoder_epochs
-
-    @property
-    def annealed_epochs(self) -> int:
-        """Epochs done since pretraining."""
-        return max(0, int(self.epochs) - self.config.autoencoder_epochs)
-
-    @property
-    def taught_epochs(self) -> int:
-        """Epochs done since the clusters were found."""
-        return self.annealed_epochs
+    def epochs_over(self) -> int:
+        """Epochs that are done, those of pretraining included."""
+        return int(self.epochs)
 
     @property
     def eps(self) -> float:
         """Lower bound of the standard deviations of p(x|z) and q(z|c,x), section II-D."""
         config = self.config
-        steps = math.floor(self.annealed_epochs / config.std_period)
+        steps = math.floor(self.own_epochs / config.std_period)
         return max(config.std_floor, config.std_start * config.std_factor**steps)
 
     @property
     def rate(self) -> float:
         """Learning rate of the present epoch."""
-        halvings = math.floor(self.annealed_epochs / self.config.halving_period)
+        halvings = math.floor(self.own_epochs / self.config.halving_period)
         return self.config.learning_rate * 0.5**halvings
 
     # ---- generative model and recognition ----------------------------------------------------
@@ -253,27 +239,30 @@ class NVISA(StartedModel):
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
         """Count the epoch; after the last of pretraining, find clusters and start from them."""
         self.epochs += 1
-        self.teach_no_longer()
         if int(self.epochs) == self.config.autoencoder_epochs:
             self.eval()
             self._start_from_clusters(x, generator)
             self.train()
             self.optimizer.state.clear()  # moments of another objective, in another scale
+        self.teach_no_longer()
 
     @torch.no_grad()
     def _start_from_clusters(self, x: Tensor, generator: torch.Generator) -> None:
         """Copy clusters among the codes into p(z|c) and q(c|x) (section III-B).
 
         Encoder and decoder are first given latent axes in which the mean covariance of a component
-        is spherical: p(z|c) is diagonal, with standard deviations of more than 1.
+        is spherical: p(z|c) is diagonal, with standard deviations of more than 1. Codes that are
+        not finite leave everything as it is; the terms show that training has diverged.
         """
         if self.config.teaches:
-            of_codes = self.config.start == "ae-umap-gmm"
-            self.find_clusters(x, generator, self._codes(x)[1] if of_codes else None)
-        order = torch.randperm(len(x), generator=generator, device=x.device)[:_FITTED_POINTS]
+            self.find_clusters(x, generator, self._codes(x)[1] if self.config.maps_codes else None)
+        order = torch.randperm(len(x), generator=generator, device=x.device)[:MOST_FITTED]
         seed = random_state(generator)
         features, codes = self._codes(x[order])
         points = codes.double().cpu().numpy()
+        taught = not self.config.teaches or len(self.responsibilities)
+        if not taught or not np.isfinite(points).all():
+            return
         spread = points.std(0) + _SMALLEST_STD  # (D,)
         if self.config.teaches:
             responsibilities = self.responsibilities[order].double().cpu().numpy()
@@ -281,7 +270,7 @@ class NVISA(StartedModel):
         else:
             with quiet():
                 fitted = GaussianMixture(
-                    self.config.components, n_init=_FITS, reg_covar=1e-4, random_state=seed
+                    self.config.components, n_init=FITS, reg_covar=1e-4, random_state=seed
                 ).fit(points / spread)
             responsibilities = fitted.predict_proba(points / spread)
             mixture = FittedMixture(fitted.means_, fitted.covariances_, fitted.weights_)
@@ -297,29 +286,16 @@ class NVISA(StartedModel):
         self.prior_means.copy_(means @ axes.T)
         # The inverse of softplus(.) + 1, for standard deviations of at least 1.01.
         self.prior_raw_stds.copy_((variances.sqrt() - 1).clamp(min=0.01).expm1().log())
-        self._fit_component_head(features, torch.from_numpy(responsibilities).to(features))
+        # Otherwise q(c|x) starts anywhere.
+        fit_classifier(
+            self.component_head, features, torch.from_numpy(responsibilities).to(features)
+        )
 
     def _codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) and the autoencoder's codes (N, D) of observations (N, *shape)."""
-        parts = [self.trunk(self._dequantised(part)) for part in x.split(_AT_ONCE)]
+        parts = [self.trunk(self._dequantised(part)) for part in x.split(AT_ONCE)]
         features = full_precision(torch.cat(parts))
         return features, self.latent_head.without_component(features).chunk(2, dim=-1)[0]
-
-    @torch.enable_grad()
-    def _fit_component_head(self, features: Tensor, responsibilities: Tensor) -> None:
-        """Let q(c|x) be the mixture's responsibilities (N, K): otherwise it starts anywhere."""
-        head = self.component_head
-        fitting = torch.optim.LBFGS(head.parameters(), max_iter=100, line_search_fn="strong_wolfe")
-
-        def loss() -> Tensor:
-            fitting.zero_grad()
-            log_c = head(features).log_softmax(-1)
-            value = -(responsibilities * log_c).sum(-1).mean()
-            value = value + _HEAD_DECAY * head.weight.square().sum()
-            value.backward()
-            return value
-
-        fitting.step(loss)
 
     # ---- answers -----------------------------------------------------------------------------
 

@@ -57,7 +57,8 @@ class NVISAConfig(StartConfig):
     network: Literal["auto", "points", "small", "strided", "conv28", "conv32"] = setting(
         "auto",
         "Network",
-        "Trunk and decoder; the paper prints no sizes, so those of the GMVAE papers are offered.",
+        "Trunk and decoder; the paper prints no sizes, so those of the GMVAE papers are offered, and "
+        "strided, whose decoder of linear layers is cheap on processors.",
         paper="convolutions",
     )
     latent_size: int | None = setting(

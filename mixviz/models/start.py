@@ -10,6 +10,7 @@ their responsibilities r teach q(c|x) through a term that fades away,
 after which nothing is left but the objective of the model's paper.
 """
 
+from abc import abstractmethod
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +18,18 @@ import torch
 from pydantic import ValidationInfo, field_validator
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mixviz.embedding import UMAPSettings, fit_map
+from mixviz.errors import MixvizError
 from mixviz.models.base import GradientModel, Terms
 from mixviz.models.config import ModelConfig, setting
 from mixviz.models.latent_fit import FittedMixture, quiet, random_state
 
+FITS = 5  # of a mixture among an autoencoder's codes, of which the most likely is taken
+NOISE = 0.1  # share of the components' variance in which a q(z|x) starts
+AT_ONCE = 1_000  # observations in one pass between epochs
 _MOST_MAPPED = 70_000  # observations; the others have no teacher
 _PRINCIPAL = 50  # components of the data that UMAP sees
 _COORDINATES = 10
@@ -33,6 +38,7 @@ _RESTARTS = 20  # of the mixture among the coordinates: one in three finds the d
 _WEIGHT = 100.0  # nats of the objective that one nat of cross-entropy is worth
 _FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
 _SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
+_HEAD_DECAY = 1e-4  # keeps q(c|x) from certainty where the mixture is sure
 
 
 class StartConfig(ModelConfig):
@@ -48,16 +54,17 @@ class StartConfig(ModelConfig):
     init: Literal["auto", "random", "ae-gmm", "umap-gmm", "ae-umap-gmm"] = setting(
         "auto",
         "Start",
-        "Where clusters come from: random weights, or a Gaussian mixture on an autoencoder's codes "
-        "(ae-gmm), on UMAP coordinates of the data (umap-gmm) or of the codes (ae-umap-gmm); auto takes "
-        "ae-gmm where there are epochs of pretraining, else random.",
+        "Where clusters come from: training alone, from random weights, or a Gaussian mixture on an "
+        "autoencoder's codes (ae-gmm), on UMAP coordinates of the data (umap-gmm) or of the codes "
+        "(ae-umap-gmm); auto takes ae-gmm where there are epochs of pretraining, else random.",
         paper="random; ae-gmm for NVISA and VaDE",
         validate_default=True,
     )
     teacher_epochs: int = setting(
         6,
         "Epochs of the teacher",
-        "Epochs in which q(c|x) is taught the clusters that UMAP found; the last third fades.",
+        "Epochs in which q(c|x) is taught the clusters that UMAP found; the last third fades. "
+        "A run that ends before them is never on its own objective alone.",
         ge=0,
         le=10_000,
     )
@@ -92,6 +99,11 @@ class StartConfig(ModelConfig):
         """Whether clusters that UMAP finds teach q(c|x)."""
         return "umap" in self.start
 
+    @property
+    def maps_codes(self) -> bool:
+        """Whether UMAP sees an autoencoder's codes in place of the data."""
+        return self.start == "ae-umap-gmm"
+
 
 class StartedModel(GradientModel):
     """A model of one objective that may start from clusters.
@@ -113,16 +125,28 @@ class StartedModel(GradientModel):
             self.register_buffer("responsibilities", empty)
 
     @property
-    def taught_epochs(self) -> int:
-        """Epochs done since the clusters were found."""
-        raise NotImplementedError
+    @abstractmethod
+    def epochs_over(self) -> int:
+        """Epochs that are done, those of pretraining included."""
+
+    @property
+    def pretraining(self) -> bool:
+        """Whether the autoencoder is being trained."""
+        wanted = self.config.autoencoder_epochs
+        return wanted > 0 and self.epochs_over < wanted
+
+    @property
+    def own_epochs(self) -> int:
+        """Epochs done since pretraining, or since clusters were found."""
+        return max(0, self.epochs_over - self.config.autoencoder_epochs)
 
     @property
     def teacher_weight(self) -> float:
         """Nats of the objective for one nat of cross-entropy in the present epoch."""
-        if not self.config.teaches or not len(self.responsibilities):
+        epochs = self.config.teacher_epochs
+        if not self.config.teaches or not epochs or not len(self.responsibilities):
             return 0.0
-        left = 1 - self.taught_epochs / max(1, self.config.teacher_epochs)
+        left = 1 - self.own_epochs / epochs
         return _WEIGHT * min(1.0, max(0.0, left) / (1 - _FULL))
 
     def training_objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
@@ -138,36 +162,51 @@ class StartedModel(GradientModel):
 
     def teach_no_longer(self) -> None:
         """Forget the clusters once their weight is zero; called between epochs."""
-        if self.config.teaches and self.taught_epochs >= self.config.teacher_epochs:
+        if self.config.teaches and self.own_epochs >= self.config.teacher_epochs:
             self.responsibilities = self.responsibilities[:0]
+
+    def find_first(self, x: Tensor, generator: torch.Generator) -> None:
+        """Find clusters among data (N, *shape) where they need no autoencoder."""
+        if self.config.teaches and not self.config.pretrain_epochs:
+            self.find_clusters(x, generator)
 
     @torch.no_grad()
     def find_clusters(
         self, x: Tensor, generator: torch.Generator, codes: Tensor | None = None
     ) -> None:
-        """Fit UMAP to data (N, *shape) or their codes (N, D), and a mixture to its coordinates.
+        """Fit UMAP to data (N, *shape), or to their codes (N, D) where the config says so.
 
-        Codes that are not finite leave no teacher; the terms show that training has diverged.
+        A Gaussian mixture among its coordinates gives the responsibilities. Codes that are not
+        finite leave no teacher; the terms show that training has diverged.
+
+        Raises
+        ------
+        MixvizError
+            When there are fewer observations than components.
         """
+        if len(x) < self.config.components:
+            raise MixvizError(
+                f"{len(x)} observations cannot be {self.config.components} clusters; "
+                f"take components={len(x)} or less, or init=random."
+            )
         seed, seed_of_mixture = random_state(generator), random_state(generator)
-        values = x.flatten(1) if codes is None else codes
+        values = codes if codes is not None and self.config.maps_codes else x.flatten(1)
         chosen = torch.arange(len(x), device=x.device)
         if len(x) > _MOST_MAPPED:
             chosen = torch.randperm(len(x), generator=generator, device=x.device)[:_MOST_MAPPED]
         points = values[chosen].cpu().numpy()
         if not np.isfinite(points).all():
             return
-        what = "codes" if codes is not None else "observations"
+        what = "codes" if self.config.maps_codes else "observations"
         task = f"UMAP of {len(points):,} {what}, then a Gaussian mixture"
         self.report(task, 0.0)
         if min(points.shape) > _PRINCIPAL:
             points = PCA(_PRINCIPAL, svd_solver="randomized", random_state=seed).fit_transform(
                 points
             )
-        settings = UMAPSettings(
-            neighbours=min(_NEIGHBOURS, len(points) - 1), min_dist=0.0, seed=seed
-        )
-        count = min(_COORDINATES, *points.shape)
+        neighbours = min(_NEIGHBOURS, len(points) - 1)
+        settings = UMAPSettings(neighbours=neighbours, min_dist=0.0, seed=seed)
+        count = min(_COORDINATES, len(points) - 2, points.shape[1])
         coordinates, _ = fit_map(
             "umap", points, settings, count, lambda share: self.report(task, 0.9 * share)
         )
@@ -200,11 +239,28 @@ def moments(points: np.ndarray, responsibilities: np.ndarray) -> FittedMixture:
     """
     totals = responsibilities.sum(0) + 1e-10  # (K,)
     means = responsibilities.T @ points / totals[:, None]
-    apart = points[:, None] - means  # (N, K, D)
-    covariances = np.einsum("nk,nkd,nke->kde", responsibilities, apart, apart, optimize=True)
-    floor = 1e-3 * points.var(0).mean() + 1e-10
-    covariances = covariances / totals[:, None, None] + floor * np.eye(points.shape[1])
-    return FittedMixture(means, covariances, totals / totals.sum())
+    floor = (1e-3 * points.var(0).mean() + 1e-10) * np.eye(points.shape[1])
+    covariances = []
+    for share, mean, total in zip(responsibilities.T, means, totals, strict=True):
+        apart = points - mean  # (N, D)
+        covariances.append((share * apart.T) @ apart / total + floor)
+    return FittedMixture(means, np.stack(covariances), totals / totals.sum())
+
+
+@torch.enable_grad()
+def fit_classifier(head: nn.Linear, features: Tensor, responsibilities: Tensor) -> None:
+    """Let softmax of a linear layer on features (N, F) be responsibilities (N, K)."""
+    fitting = torch.optim.LBFGS(head.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        fitting.zero_grad()
+        log_c = head(features).log_softmax(-1)
+        value = -(responsibilities * log_c).sum(-1).mean()
+        value = value + _HEAD_DECAY * head.weight.square().sum()
+        value.backward()
+        return value
+
+    fitting.step(loss)
 
 
 def moved(x: Tensor, generator: torch.Generator) -> Tensor:

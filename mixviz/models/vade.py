@@ -10,7 +10,8 @@ Jiang et al., arXiv:1611.05148. With the letters of this project:
           - KL( gamma || pi )                                                component prior
 
 which is equation 12 with its terms gathered. mu_c, v_c and pi_c are free. They start from a Gaussian
-mixture fitted to the latents of the pretrained autoencoder (section 3.2).
+mixture fitted to the latents of the pretrained autoencoder (section 3.2), with init=random of the
+untrained one.
 """
 
 import math
@@ -19,7 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mixviz.models.autoencoder import MOST_FITTED, AutoencoderModel, PretrainedConfig
+from mixviz.models.autoencoder import AutoencoderModel, PretrainedConfig, fitted_rows
 from mixviz.models.base import Components, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
 from mixviz.models.latent_fit import FittedMixture, as_array, fit_mixture, random_state
@@ -29,9 +30,7 @@ from mixviz.models.objectives import (
     gaussian_log_prob,
     reparameterise,
 )
-from mixviz.models.start import StartConfig, StartedModel, moments
-
-_NOISE = 0.1  # share of the components' variance in which q(z|x) starts
+from mixviz.models.start import NOISE, StartConfig, StartedModel, moments
 
 
 class VaDEConfig(PretrainedConfig, StartConfig):
@@ -165,26 +164,21 @@ class VaDE(StartedModel, AutoencoderModel):
         )
 
     @property
-    def pretraining(self) -> bool:
-        """Whether the autoencoder is still trained alone."""
-        return int(self.epochs_done) < self.config.autoencoder_epochs
-
-    @property
-    def taught_epochs(self) -> int:
-        """Epochs done since pretraining."""
-        return max(0, int(self.epochs_done) - self.config.autoencoder_epochs)
+    def epochs_over(self) -> int:
+        """Epochs that are done, those of pretraining included."""
+        return int(self.epochs_done)
 
     def rate(self) -> float:
         """Step size: after pretraining it decays every ten epochs (section 4.3)."""
-        return super().rate() * self.config.decay ** (self.taught_epochs // 10)
+        return super().rate() * self.config.decay ** (self.own_epochs // 10)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
         """Refit while pretraining; when it is over, give the variances a start too."""
         before = self.pretraining
         super().end_epoch(epoch, x, generator)
-        self.teach_no_longer()
         if before and not self.pretraining:
-            self.start_variances(x[:MOST_FITTED], generator)
+            self.start_variances(x[fitted_rows(x, generator)], generator)
+        self.teach_no_longer()
 
     @torch.no_grad()
     def start_variances(self, x: Tensor, generator: torch.Generator) -> None:
@@ -195,7 +189,7 @@ class VaDE(StartedModel, AutoencoderModel):
         """
         mixture = self.components()
         within = mixture.weights @ mixture.variances  # (D,)
-        _start_output(self.encoder, (_NOISE * within).log())
+        _start_output(self.encoder, (NOISE * within).log())
         if self.likelihood == "gaussian":
             mean, log_variance = self.encoded(x)
             z = reparameterise(mean, log_variance, 1, generator)[0]
@@ -207,10 +201,10 @@ class VaDE(StartedModel, AutoencoderModel):
         """Put the components where a Gaussian mixture finds the latents, or the teacher's clusters."""
         if self.config.teaches and not self.pretraining:
             codes = self.latents(x)
-            self.find_clusters(x, generator, codes if self.config.start == "ae-umap-gmm" else None)
-            known = self.responsibilities[:MOST_FITTED]
-            if len(known):
-                self._place(moments(as_array(codes[: len(known)]), as_array(known)))
+            self.find_clusters(x, generator, codes)
+            if len(self.responsibilities) and bool(codes.isfinite().all()):
+                rows = fitted_rows(x, generator)
+                self._place(moments(as_array(codes[rows]), as_array(self.responsibilities[rows])))
             return
         latents = self.fitted_latents(x, generator)
         seed = random_state(generator)

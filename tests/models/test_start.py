@@ -96,9 +96,50 @@ def test_of_many_observations_some_have_no_teacher(make, blobs, seeded, unmapped
 
 
 def test_codes_that_are_not_finite_leave_no_teacher(make, blobs, seeded, unmapped):
-    model = taught(make, "nvisa")
+    model = taught(make, "nvisa", init="ae-umap-gmm", pretrain_epochs=1)
     model.find_clusters(blobs[0], seeded(0), torch.full((400, 3), torch.nan))
     assert model.teacher_weight == 0
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+@pytest.mark.parametrize("init", ["ae-gmm", "ae-umap-gmm", "umap-gmm"])
+def test_diverged_pretraining_is_left_to_the_terms(make, blobs, seeded, unmapped, name, init):
+    x, noise = blobs[0], seeded(0)
+    model = taught(make, name, init=init, pretrain_epochs=1)
+    model.prepare(x, noise)
+    with torch.no_grad():
+        network = model.encoder if name == "vade" else model.trunk
+        next(network.parameters()).fill_(torch.nan)
+    model.end_epoch(1, x, noise)
+    assert not model.pretraining
+    assert any(not value.isfinite() for value in model.training_step(x[:50], noise).values())
+
+
+def test_fewer_observations_than_components_are_refused(make, blobs, seeded):
+    with pytest.raises(MixvizError, match="3 observations cannot be 4 clusters; take components=3"):
+        taught(make, "nvisa").prepare(blobs[0][:3], seeded(0))
+
+
+def test_a_handful_of_observations_is_mapped(make, blobs, seeded):
+    model, x = taught(make, "nvisa"), blobs[0][::40].repeat(1, 3)
+    model.prepare(x, seeded(0))
+    assert model.responsibilities.shape == (10, BLOBS)
+    torch.testing.assert_close(model.responsibilities.sum(1), torch.ones(10))
+    with pytest.raises(MixvizError, match="at least 10 points; there are 9"):
+        taught(make, "nvisa").prepare(x[:9], seeded(0))
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+@pytest.mark.parametrize("pretrain_epochs", [0, 1])
+def test_no_epochs_of_teaching(make, blobs, seeded, unmapped, name, pretrain_epochs):
+    x, noise = blobs[0], seeded(0)
+    model = taught(make, name, teacher_epochs=0, pretrain_epochs=pretrain_epochs)
+    model.prepare(x, noise)
+    for epoch in range(3):
+        model.rows = torch.arange(50)
+        assert "teacher" not in model.training_step(x[:50], noise)
+        model.end_epoch(epoch + 1, x, noise)
+    assert len(model.responsibilities) == 0
 
 
 def test_weight_of_the_teacher(make, blobs, seeded, unmapped):
@@ -175,11 +216,70 @@ def test_components_are_placed_on_the_codes(make, blobs, seeded, unmapped, name,
             assert (centre - means).square().sum(1).argmin() == c
 
 
+@pytest.mark.parametrize("name", ["gmvae-v1", "gmvae-v2", "vade"])
+def test_the_mixture_starts_as_it_was_fitted(make, blobs, seeded, unmapped, name):
+    x, _ = blobs
+    model, noise = taught(make, name, init="umap-gmm", pretrain_epochs=1), seeded(0)
+    model.prepare(x, noise)
+    model.end_epoch(1, x, noise)
+    model.eval()
+    with torch.no_grad():
+        fitted = moments(as_array(model.posterior(x)[0]), as_array(model.responsibilities))
+    components = model.components()
+    variances = np.diagonal(fitted.covariances, axis1=1, axis2=2)
+    np.testing.assert_allclose(as_array(components.means), fitted.means, atol=1e-4)
+    np.testing.assert_allclose(as_array(components.variances), variances, rtol=1e-3)
+
+
+def test_classifier_head_starts_on_the_mixture_of_the_codes(make, blobs, seeded):
+    x, labels = blobs
+    model, noise = taught(make, "gmvae-v1", init="ae-gmm", pretrain_epochs=10), seeded(0)
+    for epoch in range(10):
+        for rows in torch.randperm(400, generator=noise).split(50):
+            model.training_step(x[rows], noise)
+        model.end_epoch(epoch + 1, x, noise)
+    model.eval()
+    with torch.no_grad():
+        assert agreement(model.log_responsibilities(x), labels) > 0.95
+
+
+def test_of_more_codes_than_are_fitted_some_are_drawn(make, blobs, seeded, unmapped, monkeypatch):
+    """The data of the test are in the order of their groups, as those of users are."""
+    x, labels = blobs
+    monkeypatch.setattr("mixviz.models.autoencoder.MOST_FITTED", 200)
+    model, noise = taught(make, "vade"), seeded(0)
+    model.prepare(x, noise)
+    means = model.components().means
+    model.eval()
+    with torch.no_grad():
+        codes = model.posterior(x)[0]
+    for group in range(BLOBS):
+        centre = codes[labels == group].mean(0)
+        assert (means - centre).norm(dim=1).min() < 0.2 * codes.std(0).norm()
+
+
 def test_checkpoint_in_the_middle_of_teaching(make, blobs, seeded, unmapped):
     model, other = taught(make, "gmvae-v2"), taught(make, "gmvae-v2")
     model.prepare(blobs[0], seeded(0))
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.responsibilities, model.responsibilities)
+
+
+def test_teacher_may_see_moved_images(make, seeded, unmapped):
+    x = torch.rand((60, 1, 28, 28), generator=seeded(1))
+    given = {"components": 3, "init": "umap-gmm", "network": "small"}
+    for moves in (False, True):
+        model = make("gmvae-v1", (1, 28, 28), teacher_augment=moves, **given).eval()
+        model.prepare(x, seeded(0))
+        model.rows = torch.arange(60)
+        with torch.no_grad():
+            terms = model.training_objective(x, seeded(2))[1]
+            after_objective = seeded(2)
+            model.objective(x, after_objective)
+            seen = moved(x, after_objective) if moves else x
+            wanted = -(model.responsibilities * model.log_responsibilities(seen)).sum(-1).mean()
+        assert torch.equal(seen, x) != moves
+        assert terms["teacher"].item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
 def test_moments_of_hard_groups_are_those_of_each_group(blobs):

@@ -87,3 +87,21 @@ def test_labelled_observations_are_the_only_ones_whose_labels_are_shown(store):
 def test_trained_and_scored_on_all(store):
     run = finish(store, begin(store, split="all"))
     assert store.get(run).result["split"] == "all"
+
+
+def test_what_takes_long_between_steps_is_shown_until_it_is_over(store, monkeypatch):
+    said, update = [], store.update
+
+    def told(run, **values):
+        if "message" in values:
+            said.append(values["message"])
+        update(run, **values)
+
+    def mapped(self, x, generator):
+        self.report("UMAP of 7 observations", 0.25)
+        self.report("UMAP of 7 observations", 0.5)  # too soon to be written again
+
+    monkeypatch.setattr(store, "update", told)
+    monkeypatch.setattr(Staged, "prepare", mapped)
+    Trainer(store, begin(store, "staged")).train()
+    assert said == ["UMAP of 7 observations: 25%", ""]

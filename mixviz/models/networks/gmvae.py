@@ -1,4 +1,7 @@
-"""Networks of the GMVAE papers: tables A.1 to A.3, and one for small images and plain vectors."""
+"""Networks of the GMVAE papers, tables A.1 to A.3, and two of this project.
+
+`small` is for small images and plain vectors, `strided` for images on processors.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +17,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Architecture:
-    """One row of the tables: shared trunk of q(z, w | x), and trunk of p(x | z) up to its outputs.
+    """One row of the tables, or of their kind: shared trunk of q(z, w | x), and trunk of p(x | z) up to its outputs.
 
     Attributes
     ----------
@@ -72,6 +75,24 @@ class _Layer:
         return (side + 2 * self.padding - self.kernel) // self.stride + 1
 
 
+def _shrunk(side: int, layers: Sequence[_Layer]) -> int:
+    for layer in layers:
+        side = layer.shrink(side)
+    return side
+
+
+def _convolutions(channels: int, layers: Sequence[_Layer]) -> list[nn.Module]:
+    modules: list[nn.Module] = []
+    for layer in layers:
+        modules += [
+            nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding),
+            nn.BatchNorm2d(layer.channels),
+            nn.ReLU(),
+        ]
+        channels = layer.channels
+    return modules
+
+
 def _convolutional(layers: tuple[_Layer, ...], side: int) -> Architecture:
     """Convolutions marked * (batch normalisation, ReLU), then 500* units; the decoder mirrors it.
 
@@ -79,21 +100,11 @@ def _convolutional(layers: tuple[_Layer, ...], side: int) -> Architecture:
     the first of them stands the linear layer that the shapes ask for.
     """
     units = 500
-    small = side
-    for layer in layers:
-        small = layer.shrink(small)
+    small = _shrunk(side, layers)
     flat = layers[-1].channels * small * small
 
     def trunk(shape: Shape) -> tuple[nn.Module, int]:
-        modules: list[nn.Module] = []
-        channels = shape[0]
-        for layer in layers:
-            modules += [
-                nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding),
-                nn.BatchNorm2d(layer.channels),
-                nn.ReLU(),
-            ]
-            channels = layer.channels
+        modules = _convolutions(shape[0], layers)
         return nn.Sequential(*modules, nn.Flatten(), *_mlp((flat, units), True)), units
 
     def decoder(shape: Shape, latent_size: int, streams: int) -> nn.Module:
@@ -124,16 +135,9 @@ def _convolutional(layers: tuple[_Layer, ...], side: int) -> Architecture:
 
 def _strided(shape: Shape) -> tuple[nn.Module, int]:
     """Three convolutions, each of which halves the picture, and 256 units."""
-    modules: list[nn.Module] = []
-    channels, side = shape[0], shape[1]
-    for layer in (_Layer(32, 5, 2, 2), _Layer(64, 5, 2, 2), _Layer(128, 3, 2, 0)):
-        modules += [
-            nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding),
-            nn.BatchNorm2d(layer.channels),
-            nn.ReLU(),
-        ]
-        channels, side = layer.channels, layer.shrink(side)
-    flat = channels * side * side
+    layers = (_Layer(32, 5, 2, 2), _Layer(64, 5, 2, 2), _Layer(128, 3, 2, 0))
+    modules = _convolutions(shape[0], layers)
+    flat = layers[-1].channels * _shrunk(shape[1], layers) ** 2
     return nn.Sequential(*modules, nn.Flatten(), *_mlp((flat, 256), True)), 256
 
 
