@@ -2,15 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from mixviz.runs import RunStore, Status
 from mixviz.sweep import LocalPool, Sweep, train_all
 from mixviz.training.trainer import Trainer, create_run
+from tests.sweep.driver import HerePool
 
 BLOCK = {
     "models": "gmvae-v2",
@@ -54,29 +52,21 @@ def test_only_what_is_missing_is_trained(store):
 
 def test_interrupted_sweep_goes_on_where_it_ended(store):
     sweep = made(seeds=1, runs=SLOW)
-    program = (
-        "import sys\nfrom pathlib import Path\n"
-        "from mixviz.runs import RunStore\nfrom tests.sweep.test_local import made, SLOW\n"
-        "from mixviz.sweep import LocalPool, train_all\n"
-        "sweep, store = made(seeds=1, runs=SLOW), RunStore(Path(sys.argv[1]))\n"
-        "outcome = train_all(store, sweep, LocalPool(store))\n"
-        "sys.exit(3 if outcome.interrupted else 0)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(store.home)],
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )
-    deadline = time.monotonic() + 120
-    while not (store.runs() and store.runs()[0].step > 3):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 3
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(outcome):
+        if outcome.steps > 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    outcome = train_all(store, sweep, LocalPool(store), interrupt)
+    assert outcome.interrupted
+    assert signal.getsignal(signal.SIGINT) is before
     (run,) = store.runs()
     assert run.status is Status.STOPPED and 3 < run.step < run.total_steps
     store.update(run.id, config={**run.config, "run": {**run.config["run"], "slow_start": 0.0}})
 
     outcome = train_all(store, sweep, LocalPool(store))
+    assert not outcome.interrupted
     assert list(outcome.runs) == [run.id]
     assert store.get(run.id).status is Status.FINISHED
 
@@ -86,6 +76,6 @@ def test_run_that_failed_is_made_anew(store):
     (trial,) = sweep.trials()
     failed = create_run(store, trial.plan)
     store.update(failed, status=Status.FAILED)
-    outcome = train_all(store, sweep, LocalPool(store))
+    outcome = train_all(store, sweep, HerePool(lambda run: Trainer(store, run).train()))
     assert failed not in outcome.runs
     assert list(outcome.runs.values()) == [Status.FINISHED]

@@ -65,31 +65,6 @@ def test_an_address_without_ray_is_refused_in_one_line(store, address):
     assert "\n" not in str(caught.value)
 
 
-def test_a_worker_killed_in_the_middle_loses_nothing(store, cluster):
-    made = sweep(slow_start=4.0)
-    killed = {}
-
-    def kill(outcome):
-        for run in map(store.get, outcome.runs):
-            state = store.checkpoint_folder(run.id) / "state.json"
-            if killed or run.status is not Status.RUNNING or not state.exists():
-                continue
-            if json.loads(state.read_bytes())["step"] and run.step < run.total_steps:
-                assert run.pid != os.getpid()
-                os.kill(run.pid, signal.SIGKILL)
-                killed[run.id] = run.step
-
-    outcome = train_all(store, made, RayPool(store, Resources()), kill)
-    assert list(outcome.runs.values()) == [Status.FINISHED]
-    assert outcome.steps == outcome.total_steps == 80
-    ((run, step),) = killed.items()
-    assert 0 < step < 80
-    again = train_all(store, made, RayPool(store, Resources(gpus=64)))
-    assert again.runs == outcome.runs  # nothing is missing: Ray is not even asked
-    assert_same_training(store, run, undisturbed(store, made.trials()[0]))
-    assert [step for step, _, _ in store.terms(run)] == list(range(1, 81))
-
-
 def test_a_failed_run_is_carried_on_from_its_checkpoint(store, cluster):
     made = sweep()
     (trial,) = made.trials()
@@ -129,6 +104,41 @@ def test_a_run_that_fails_again_and_again_is_given_up(store, cluster):
     assert "checkpoint cannot be read" in store.get(run).message
 
 
+def test_a_search_on_ray(store, cluster):
+    ranges = {"components": {"low": 2, "high": 9}, "epochs": 20, "threads": 1}
+    block = {"models": "k-means", "datasets": "arcs", "set": ranges}
+    made = Sweep.model_validate({"name": "made", "search": {"trials": 3}, "runs": [block]})
+    outcome = train_all(store, made, RayPool(store, Resources(), jobs=1))
+    assert list(outcome.runs.values()) == [Status.FINISHED] * 3
+    scores = {run: store.get(run).result["silhouette"] for run in outcome.runs}
+    assert outcome.best[0]["runs"] == [max(scores, key=scores.get)]
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(store, cluster):
+    made = sweep(slow_start=4.0)
+    killed = {}
+
+    def kill(outcome):
+        for run in map(store.get, outcome.runs):
+            state = store.checkpoint_folder(run.id) / "state.json"
+            if killed or run.status is not Status.RUNNING or not state.exists():
+                continue
+            if json.loads(state.read_bytes())["step"] and run.step < run.total_steps:
+                assert run.pid != os.getpid()
+                os.kill(run.pid, signal.SIGKILL)
+                killed[run.id] = run.step
+
+    outcome = train_all(store, made, RayPool(store, Resources()), kill)
+    assert list(outcome.runs.values()) == [Status.FINISHED]
+    assert outcome.steps == outcome.total_steps == 80
+    ((run, step),) = killed.items()
+    assert 0 < step < 80
+    again = train_all(store, made, RayPool(store, Resources(gpus=64)))
+    assert again.runs == outcome.runs  # nothing is missing: Ray is not even asked
+    assert_same_training(store, run, undisturbed(store, made.trials()[0]))
+    assert [step for step, _, _ in store.terms(run)] == list(range(1, 81))
+
+
 def test_a_run_lost_at_its_last_attempt_is_recorded(store, cluster):
     made = sweep(slow_start=4.0)
 
@@ -152,7 +162,7 @@ def test_resources_that_no_node_has_are_refused(store, cluster):
 
 def test_an_interrupted_command_leaves_runs_that_go_on(store, tmp_path):
     path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump(sweep(seeds=2, slow_start=15.0).model_dump()))
+    path.write_text(yaml.safe_dump(sweep(seeds=2, slow_start=8.0).model_dump()))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("RAY_ADDRESS", None)
     process = subprocess.Popen(
@@ -188,13 +198,3 @@ def test_without_ray_the_command_says_what_to_install(store, tmp_path, monkeypat
     assert main(["sweep", str(path), "--ray"]) == 2
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
     assert not store.runs()
-
-
-def test_a_search_on_ray(store, cluster):
-    ranges = {"components": {"low": 2, "high": 9}, "epochs": 20, "threads": 1}
-    block = {"models": "k-means", "datasets": "arcs", "set": ranges}
-    made = Sweep.model_validate({"name": "made", "search": {"trials": 3}, "runs": [block]})
-    outcome = train_all(store, made, RayPool(store, Resources(), jobs=1))
-    assert list(outcome.runs.values()) == [Status.FINISHED] * 3
-    scores = {run: store.get(run).result["silhouette"] for run in outcome.runs}
-    assert outcome.best[0]["runs"] == [max(scores, key=scores.get)]
