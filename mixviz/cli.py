@@ -348,14 +348,14 @@ def _report_sweep(options: argparse.Namespace) -> int:
     sweep = read_sweep(options.file)
     before = read_records(options.records)
     records = merged(before, RunStore(), sweep.trials())
-    text = report(sweep, records, options.file.as_posix(), options.records.as_posix())
+    found = rows(sweep, records)
+    text = report(found, options.file.as_posix(), options.records.as_posix())
     try:
         if len(records) > len(before):
             write_records(records, options.records)
         options.output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise MixvizError(f"{error.filename} cannot be written: {error.strerror}.") from error
-    found = rows(sweep, records)
     filled = sum(bool(row.records) for row in found)
     print(f"{options.output}  {filled} of {len(found)} configurations have runs")
     print(f"{options.records}  runs: {len(records)}, new: {len(records) - len(before)}")

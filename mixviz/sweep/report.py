@@ -45,8 +45,8 @@ of selection. A row without figures has not been run: its data were not at hand,
 Where no hardware and commit are named, the runs were made on two processor cores before these were
 recorded.
 
-Made by `mixviz sweep {sweep} && mixviz report`, which trains what is
-missing and writes this page; single runs are in `{records}`.
+Made by `mixviz sweep {sweep} && mixviz report {sweep}`,
+which trains what is missing and writes this page; single runs are in `{records}`.
 """
 
 
@@ -170,15 +170,16 @@ def rows(sweep: Sweep, records: Sequence[Record]) -> list[Row]:
     return [Row(trial, by.get(key, [])) for key, trial in trials.items()]
 
 
-def report(sweep: Sweep, records: Sequence[Record], made_by: str, kept_in: str) -> str:
+def report(found: Sequence[Row], made_by: str, kept_in: str) -> str:
     """Return the whole page in Markdown.
 
     Parameters
     ----------
+    found
+        What `rows` gives.
     made_by, kept_in
         Paths of the sweep and of the records, as the page names them.
     """
-    found = rows(sweep, records)
     datasets = dict.fromkeys(row.trial.plan.dataset for row in found)
     text = [
         _INTRODUCTION.format(sweep=made_by, records=kept_in),

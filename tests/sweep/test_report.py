@@ -57,7 +57,7 @@ def test_figures_stand_beside_the_published(store):
         record(ten[0], 0.9, 100.0, hardware="A GPU", commit="abc1234"),
         record(ten[1], 0.96, 7300.0, hardware="A GPU", commit="abc1234"),
     ]
-    text = report(made, records, "a.yaml", "a.json")
+    text = report(rows(made, records), "a.yaml", "a.json")
     cells = line(text, "AMM table 1", "96.68")
     assert cells[2:8] == ["mnist", "10", "–", "one-to-one", "train", "96.68 ± 0.39"]
     assert cells[8:12] == ["93.00 ± 4.24", "train", "2", "62 min"]
@@ -66,14 +66,14 @@ def test_figures_stand_beside_the_published(store):
     assert empty[8:] == ["–", "train", "0", "–", "–", "`amm-mnist-paper components=20`", "–"]
     assert line(text, "MPCC table 4", "98.48")[8:] == ["–"] * 7  # not in this sweep
     assert line(text, "| `amm` | 10 |", "0.930 ± 0.042")
-    assert "`mixviz sweep a.yaml && mixviz report`" in text and "`a.json`" in text
+    assert "`mixviz sweep a.yaml && mixviz report a.yaml`" in text and "`a.json`" in text
 
 
 def test_runs_that_ended_early_are_counted(store):
     made = sweep(K_MEANS)
     first, second = made.trials()
     failed = {"config": configuration(second.plan), "seed": 1, "result": {"failed": True}}
-    text = report(made, [record(first, 0.5), failed], "a", "b")
+    text = report(rows(made, [record(first, 0.5), failed]), "a", "b")
     assert line(text, "`k-means`")[3] == "0.500"
     assert line(text, "`k-means`")[8:] == ["2 (1 ended early)", "60 s", "–", "defaults", "–"]
 
@@ -184,7 +184,7 @@ def test_a_sweep_leaves_out_what_it_has_no_data_for(store, tmp_path, monkeypatch
 
 def test_every_published_figure_has_a_row_that_can_be_run():
     made = read_sweep(RESULTS)
-    text = report(made, [], "a", "b")
+    text = report(rows(made, []), "a", "b")
     for published in PUBLISHED:
         theirs = published.source, published.accuracy, f"| {published.dataset} |"
         ours = line(text, *theirs, "-paper")  # beside the laptop preset of the same K and S
@@ -193,7 +193,6 @@ def test_every_published_figure_has_a_row_that_can_be_run():
 
 def test_the_page_is_what_the_records_give():
     records = read_records(RESULTS.with_suffix(".json"))
-    text = report(
-        read_sweep(RESULTS), records, "benchmarks/results.yaml", "benchmarks/results.json"
-    )
+    found = rows(read_sweep(RESULTS), records)
+    text = report(found, "benchmarks/results.yaml", "benchmarks/results.json")
     assert (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8") == text
