@@ -1,7 +1,7 @@
 """Long work in a process of its own, with progress, that can be cancelled.
 
 A task is a function of this package and plain values for its parameters. It gets the run store and
-`report(share, text)`, and leaves its result in the store as an artifact.
+`report(share, text)`; it leaves its result in the store as an artifact, or returns what JSON can write.
 """
 
 import json
@@ -37,8 +37,8 @@ class Task:
         `error` is a sentence where the task failed.
     share, text
         How much is done, in [0, 1], and what is being done.
-    parameters
-        What the function was given.
+    parameters, result
+        What the function was given, and what it returned.
     """
 
     def __init__(self, home: Path, function: str, parameters: Mapping[str, Any]):
@@ -46,6 +46,7 @@ class Task:
         self.state, self.error = TaskState.RUNNING, ""
         self.share, self.text = 0.0, "Starting"
         self.parameters = dict(parameters)
+        self.result: Any = None
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(home), function, json.dumps(self.parameters)],
             stdin=subprocess.DEVNULL,
@@ -82,6 +83,7 @@ class Task:
             message = json.loads(line)
             self.share, self.text = message.get("share", self.share), message.get("text", self.text)
             self.error = message.get("error", self.error)
+            self.result = message.get("result", self.result)
         code = self._process.wait()
         drain.join()
         if self.state is TaskState.CANCELLED:
@@ -129,11 +131,12 @@ def main() -> None:
         raise SystemExit(f"{module} is not part of mixviz")
     tell(text="Loading libraries")
     try:
-        getattr(import_module(module), name)(
+        result = getattr(import_module(module), name)(
             RunStore(Path(home)),
             lambda share, text: tell(share=share, text=text),
             **json.loads(parameters),
         )
+        tell(result=result)
     except MixvizError as error:
         tell(error=str(error))
         raise SystemExit(1) from None

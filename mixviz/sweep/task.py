@@ -9,8 +9,12 @@ from mixviz.sweep.spec import parse_sweep
 TASK = f"{__name__}:train_sweep"
 
 
-def train_sweep(store: RunStore, report: Report, text: str, jobs: int | None = None) -> None:
+def train_sweep(
+    store: RunStore, report: Report, text: str, jobs: int | None = None
+) -> dict[str, int]:
     """Train what is missing of a sweep on this machine; ended by SIGTERM, its runs stop.
+
+    Returns reasons why runs were left out, with their numbers.
 
     Parameters
     ----------
@@ -24,4 +28,5 @@ def train_sweep(store: RunStore, report: Report, text: str, jobs: int | None = N
         training = now.count(Status.RUNNING, Status.PAUSED)
         report(now.share, f"{now.ended} of {now.planned} runs have ended, {training} in training")
 
-    train_all(store, parse_sweep(text, "The sweep"), LocalPool(store, jobs), progress)
+    sweep = parse_sweep(text, "The sweep")
+    return train_all(store, sweep, LocalPool(store, jobs), progress).left_out

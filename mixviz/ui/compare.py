@@ -75,11 +75,11 @@ def filtered() -> pd.DataFrame:
 
 def narrowed(
     table: pd.DataFrame,
-    text: str,
-    models: Sequence[str],
-    datasets: Sequence[str],
-    statuses: Sequence[str],
-    tags: Sequence[str],
+    text: str = "",
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    statuses: Sequence[str] = (),
+    tags: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return the runs that have all the words, one of the choices in each filter, and all tags."""
     kept = pd.Series(True, table.index)

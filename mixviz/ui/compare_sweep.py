@@ -80,6 +80,9 @@ def sweep() -> None:
             st.markdown(_SEARCH)
     if task is not None and task.state is TaskState.FAILED and task.parameters["text"] == text:
         st.error(literal(task.error), icon=":material/error:")
+    if not busy and task is not None and task.parameters["text"] == text:
+        for reason, count in (task.result or {}).items():
+            st.info(f"{count} left out: {literal(reason)}", icon=":material/info:")
     if name:
         st.fragment(_watch, run_every=_TICK if busy else None)(name, busy)
 
@@ -164,8 +167,7 @@ def _watch(name: str, busy: bool) -> None:
         if right.button("Stop", icon=":material/stop:", disabled=stopping, width="stretch"):
             task.cancel()
             st.rerun(scope="fragment")
-    table = store().table()
-    table = table[table["tags"].map(lambda own: name in own).astype(bool)]
+    table = compare.narrowed(store().table(), tags=[name])
     if table.empty:
         return
     st.subheader("Its runs", anchor=False)

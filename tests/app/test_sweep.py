@@ -3,6 +3,8 @@
 import pytest
 
 from mixviz.runs import Status
+from mixviz.sweep import parse_sweep
+from mixviz.training.trainer import Trainer, create_run
 from mixviz.ui.tasks import tasks
 from tests.app.driver import OUTSIDE, show, texts, written
 
@@ -60,14 +62,42 @@ def test_a_search_says_how_many_runs_it_may_take(store):
     assert not start(app).disabled
 
 
+def test_what_was_left_out_is_said_with_its_reason(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXVIZ_DATA", str(tmp_path))
+    done = create_run(
+        store, parse_sweep(SMALL.replace("seeds: 2", "seeds: 1"), "made").trials()[0].plan
+    )
+    store.update(done, status=Status.FINISHED)
+    text = SMALL.replace("datasets: arcs", "datasets: [arcs, mnist]").replace(
+        "seeds: 2", "seeds: 1"
+    )
+    app = opened(text + "leave_out: true")
+    assert not app.info
+    start(app).click().run()
+    task = tasks().get("sweep")
+    assert task.wait(90).value == "done", task.error
+    app.run()
+    assert len(app.info) == 1
+    assert "1 left out: MNIST is not in" in texts(app)
+    assert len(store.runs()) == 1
+    app.text_area[0].set_value(SMALL).run()
+    assert not app.info
+
+
 def test_a_sweep_is_trained_once_and_its_groups_are_shown(store):
+    first, _ = parse_sweep(SMALL, "made").trials()
+    run = create_run(store, first.plan)
+    assert Trainer(store, run).train() is Status.FINISHED
+    result = store.get(run).result
     app = opened(SMALL)
+    assert "2 runs: 1 done, 1 missing" in texts(app).replace("*", "")
     start(app).click().run()
     assert not app.exception, app.exception
     assert app.text_area[0].disabled and start(app).disabled
     task = tasks().get("sweep")
     assert task.wait(90).value == "done", task.error
     assert [run.status for run in store.runs()] == [Status.FINISHED] * 2
+    assert store.get(run).result == result
     app.run()
     assert "2 runs: 2 done, 0 missing" in texts(app).replace("*", "")
     assert start(app).disabled and not app.text_area[0].disabled
