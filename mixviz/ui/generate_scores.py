@@ -1,5 +1,7 @@
 """Fréchet distance and Inception score of what a model draws, with the network that saw it."""
 
+from collections.abc import Iterable, Mapping
+
 import streamlit as st
 
 from mixviz.analysis.scores import (
@@ -27,10 +29,11 @@ _COUNTS = (1_000, 2_000, 5_000, 10_000, 50_000)
 def scores_section(run: Run, saved: Saved) -> None:
     """Choose the network and the number of samples; nothing is computed until asked."""
     data = scored_data(saved)
-    networks = _networks(run, saved, len(data.shape) == 3)
+    listed = known_runs(run.id)
+    networks = _networks(listed, saved, len(data.shape) == 3)
     linked(keys.FEATURES, st.query_params.get(keys.FEATURES))
     if st.session_state.get(keys.FEATURES) not in networks:
-        st.session_state[keys.FEATURES] = _default(run, networks)
+        st.session_state[keys.FEATURES] = _default(run, networks, listed)
     left, middle, right = st.columns([3, 2, 1])
     network = left.selectbox(
         "Feature network",
@@ -90,16 +93,15 @@ def scores_section(run: Run, saved: Saved) -> None:
     )
 
 
-def _default(run: Run, networks: dict[str, str]) -> str:
+def _default(run: Run, networks: Iterable[str], listed: Mapping[str, Run]) -> str:
     if STANDARD in networks:
         return STANDARD
-    return preferred_network(run, [store().get(other) for other in networks])
+    return preferred_network(run, [listed[other] for other in networks])
 
 
-def _networks(run: Run, saved: Saved, images: bool) -> dict[str, str]:
+def _networks(listed: Mapping[str, Run], saved: Saved, images: bool) -> dict[str, str]:
     """Networks that can be asked, by id: the standard one first, then runs on data of this shape."""
     found = {STANDARD: "Inception v3 (standard)"} if images and standard_weights() else {}
-    listed = known_runs(run.id)
     named = titles(listed)
     for other in listed.values():
         source = SOURCES.get(other.dataset)
