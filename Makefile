@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help app test check bench clean
+.PHONY: help app test check bench bench-peers clean
 
 help: ## Show what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 app: $(READY) ## Open the app; the first time, install it into .venv
 	$(BIN)/mixviz app
@@ -30,9 +32,13 @@ check: $(DEV_READY) ## Lint, formatting, types, layers
 bench: $(DEV_READY) ## Measure speed again: training, frames, pages
 	$(BIN)/python benchmarks/bench.py
 
+bench-peers: $(DEV_READY) $(PEERS_READY) ## Measure beside other libraries; PEERS_ARGS="--data digits" and so on
+	$(BIN)/python benchmarks/peers.py $(PEERS_ARGS)
+	$(BIN)/python benchmarks/peers.py --table
+
 clean: ## Remove caches and builds; runs and .venv stay
 	rm -rf build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
 	$(PIP) install -r requirements.txt
@@ -41,6 +47,11 @@ $(READY): requirements.txt pyproject.toml | $(BIN)/python
 
 $(DEV_READY): requirements-dev.txt requirements-cluster.txt $(READY)
 	$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+$(PEERS_READY): benchmarks/requirements-peers.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install -r benchmarks/requirements-peers.txt
 	@touch $@
 
 $(BIN)/python:
