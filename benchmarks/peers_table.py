@@ -1,0 +1,184 @@
+"""The table of `peers.py`: who is ahead on each data set within each budget, and every measurement."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Record = dict[str, Any]
+
+LEVEL = 0.005  # accuracies that differ by less are called level
+FAMILIES = {"any model": None, "VaDE": "VaDE", "DEC": "DEC"}
+# Why mixviz is behind, by data set, minutes and family, where the figures themselves do not say.
+REASONS: dict[tuple[str, float, str], str] = {}
+
+_NONE = "–"
+_INTRODUCTION = """\
+# Beside other libraries
+
+One-to-one accuracy (the best assignment of ten clusters to ten classes) and NMI that each library
+reaches within a budget of wall time, on the same machine, all cores, no GPU; labels score and do nothing
+else. Time is that of fitting and labelling, without imports and loading; epochs are as many as end within
+the budget, found from a short fit. *default*: the library's own settings, at most its own epochs; *ours*:
+network, latent size, batch size and epochs of mixviz's `laptop` preset, as far as the library takes
+them; *stretched*: the default with as many epochs as the budget holds. mixviz's presets were
+chosen by looking at a few seeds of the same data, the other libraries' defaults were not. Images have
+values in [0, 1].
+
+ClustPy labels by `labels_`, a mixture or k-means fitted again to the final latents, and by the model
+itself, `vade_labels_` or `dec_labels_`. pythae's VAMP has no labels; here they are of k-means and of a
+Gaussian mixture with full covariances on the means of q(z|x), ten starts each.
+
+Made by `make bench-peers`; single measurements are in `benchmarks/peers.json`.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a model with settings, read by one kind of labels, reached over seeds."""
+
+    library: str
+    model: str
+    settings: str
+    labels: str
+    records: Sequence[Record]
+
+    @property
+    def name(self) -> str:
+        """The row in words."""
+        labels = "" if self.library == "mixviz" else f", `{self.labels}`"
+        return f"{self.library} {self.model}, {self.settings}{labels}"
+
+    def mean(self, score: str) -> float:
+        """Mean of a score over seeds."""
+        return statistics.mean(self.values(score))
+
+    def values(self, score: str) -> list[float]:
+        """Return a score by seed."""
+        return [record["scores"][self.labels][score] for record in self.records]
+
+    def spread(self, score: str) -> str:
+        """Mean, and the deviation where there are seeds enough."""
+        values = self.values(score)
+        mean = f"{statistics.mean(values):.3f}"
+        return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+
+
+def rows(records: Iterable[Record]) -> list[Row]:
+    """Gather the seeds of all measurements that did not fail."""
+    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    for record in records:
+        for labels in record.get("scores", {}):
+            key = (record["library"], record["model"], record["settings"], labels)
+            found.setdefault(key, []).append(record)
+    return [Row(*key, records) for key, records in found.items()]
+
+
+def table(records: Sequence[Record]) -> str:
+    """Write all of it as Markdown."""
+    parts = [_INTRODUCTION, *_made_with(records), "\n## Who is ahead\n\n", _summary(records)]
+    groups = dict.fromkeys((record["data"], record["minutes"]) for record in records)
+    for data, minutes in sorted(groups, key=_order):
+        chosen = [r for r in records if (r["data"], r["minutes"]) == (data, minutes)]
+        parts.append(f"\n## {_words(data)}, {minutes:g} minutes\n\n{_details(chosen)}")
+    return "".join(parts)
+
+
+def _order(group: tuple[str, float]) -> tuple[int, float]:
+    return (("digits", "mnist-10000", "mnist-70000").index(group[0]), group[1])
+
+
+def _words(data: str) -> str:
+    return {"digits": "Digits 8x8", "mnist-10000": "MNIST, 10,000"}.get(data, "MNIST, 70,000")
+
+
+def _made_with(records: Iterable[Record]) -> list[str]:
+    """Versions and hardware, each once."""
+    versions = sorted({item for r in records for item in r.get("versions", {}).items()})
+    hardware = sorted({r["hardware"] for r in records})
+    with_versions = ", ".join(f"{name} {version}" for name, version in versions)
+    return [f"\nWith {with_versions}, on {'; '.join(hardware)}.\n"] if versions else []
+
+
+def _summary(records: Sequence[Record]) -> str:
+    lines = [
+        "| data | minutes | of | mixviz | others | ahead | by, points | why mixviz is behind |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    groups = dict.fromkeys((record["data"], record["minutes"]) for record in records)
+    for data, minutes in sorted(groups, key=_order):
+        chosen = [r for r in records if (r["data"], r["minutes"]) == (data, minutes)]
+        for family, model in FAMILIES.items():
+            taken = [r for r in chosen if model is None or r["model"] == model]
+            cells = [_words(data), f"{minutes:g}", family, *_compared(taken, data, minutes, family)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _compared(records: Sequence[Record], data: str, minutes: float, family: str) -> list[str]:
+    """Cells of both sides' best rows, who is ahead, by how much and why."""
+    found = rows(records)
+    own = max((r for r in found if r.library == "mixviz"), key=_accuracy, default=None)
+    other = max((r for r in found if r.library != "mixviz"), key=_accuracy, default=None)
+    cells = [_cell(own), _cell(other)]
+    if own is None or other is None:
+        return [*cells, _NONE, _NONE, _NONE]
+    lead = own.mean("accuracy") - other.mean("accuracy")
+    by = f"{100 * abs(lead):.1f}"
+    if abs(lead) < LEVEL:
+        return [*cells, "level", by, _NONE]
+    if lead > 0:
+        return [*cells, "mixviz", by, _NONE]
+    written = REASONS.get((data, minutes, family))
+    return [*cells, other.library, by, written or computed_reason(own, records)]
+
+
+def computed_reason(own: Row, records: Sequence[Record]) -> str:
+    """Say what the figures say: what was cut to the budget, what did not fit, else nothing."""
+    first = own.records[0]
+    if not first["whole"] and own.settings != "stretched":
+        done, wanted = sum(first["epochs"].values()), sum(first["wanted"].values())
+        return f"the budget holds {done} of its {wanted} epochs"
+    failed = sorted(
+        {
+            f"{r['model']} {r['settings']}"
+            for r in records
+            if r["library"] == "mixviz" and "error" in r
+        }
+    )
+    if failed:
+        return f"without a result: {', '.join(failed)}"
+    return "not known"
+
+
+def _accuracy(row: Row) -> float:
+    return row.mean("accuracy")
+
+
+def _cell(row: Row | None) -> str:
+    return _NONE if row is None else f"{row.spread('accuracy')} ({row.name})"
+
+
+def _details(records: Sequence[Record]) -> str:
+    lines = [
+        "| library | model | settings | labels | one-to-one | NMI | seconds | epochs | MB | seeds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted(rows(records), key=_accuracy, reverse=True):
+        seconds = statistics.median(record["seconds"] for record in row.records)
+        memory = max(record["megabytes"] for record in row.records)
+        epochs = " + ".join(str(count) for count in row.records[0]["epochs"].values())
+        cells = [row.library, row.model, row.settings, f"`{row.labels}`"]
+        cells += [row.spread("accuracy"), row.spread("nmi"), f"{seconds:.0f}", epochs]
+        lines.append(f"| {' | '.join([*cells, f'{memory:,}', str(len(row.records))])} |")
+    for record in records:
+        if "error" in record:
+            named = " | ".join(record[name] for name in ("library", "model", "settings"))
+            lines.append(
+                f"| {named} | seed {record['seed']}: {_plain(record['error'])} | | | | | | |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|")
