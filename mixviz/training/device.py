@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from mixviz.errors import MixvizError
 from mixviz.training.config import RunConfig
+from mixviz.training.lightning import Fabric
 
 PROCESSORS = torch.get_num_threads()  # asked before any run sets its own number
 _PURPOSES = ("start", "noise", "order", "snapshot", "evaluation", "labels")
