@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from mixviz.runs import Run
+from mixviz.runs import Run, Status
 from mixviz.runs.bundle import import_shipped
+from mixviz.training.config import plan
+from mixviz.training.trainer import Trainer, create_run
 from tests.browser.driver import ROOT, Problems, Server, chromium
 
 PICTURES = ROOT / "artifacts"
 
 OpenPage = Callable[..., Page]
 
-_SHORT = ("batch_size=1000", "components=4", "snapshot_points=300", "threads=1")
+_SHORT = {"batch_size": 1000, "components": 4, "epochs": 4, "snapshot_points": 300, "threads": 1}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,10 +59,10 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def short_run(shared_server: Server) -> str:
-    """A short finished run on the shared server, trained from a terminal."""
-    options = [f"--set={value}" for value in _SHORT]
-    shared_server.mixviz("train", "--epochs=4", "--name=Short", *options)
-    return next(run.id for run in shared_server.store.runs() if run.name == "Short")
+    """A short finished run on the shared server, trained outside it."""
+    run = create_run(shared_server.store, plan(values=_SHORT), "Short")
+    assert Trainer(shared_server.store, run).train() is Status.FINISHED
+    return run
 
 
 @pytest.fixture(scope="session")

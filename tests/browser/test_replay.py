@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from mixviz.runs import RunStore, Status
+from mixviz.training.config import plan
+from mixviz.training.trainer import Trainer, create_run
 from tests.browser.driver import ROOT, await_plot, button, slider, until
 
 STEPS = """
@@ -171,24 +173,18 @@ def test_animation_is_exported_as_a_page_that_works_offline(
 
 def test_link_as_first_request_of_a_fresh_server(own_server, open_page):
     server = own_server
-    server.mixviz(
-        "train",
-        "--epochs=2",
-        "--name=Linked",
-        "--set=batch_size=1000",
-        "--set=threads=1",
-        "--set=snapshot_points=300",
-    )
-    (run,) = server.store.runs()
-    step = server.store.snapshot_steps(run.id)[1]
+    values = {"batch_size": 1000, "epochs": 2, "snapshot_points": 300, "threads": 1}
+    run = create_run(server.store, plan(values=values), "Linked")
+    assert Trainer(server.store, run).train() is Status.FINISHED
+    step = server.store.snapshot_steps(run)[1]
     server.start()
-    page = open_page(f"{server.url}/replay?run={run.id}&step={step}")
+    page = open_page(f"{server.url}/replay?run={run}&step={step}")
     await_plot(page)
     links = page.locator("[data-testid=stSidebarNavLink]")
     titles = [text.split()[-1] for text in links.all_inner_texts()]
     assert titles[:6] == ["Home", "Train", "Replay", "Explore", "Clusters", "Generate"]
     page.get_by_role("heading", name="Linked").wait_for()
-    shown(page, server, [run.id], step)
-    assert f"run={run.id}" in page.url
+    shown(page, server, [run], step)
+    assert f"run={run}" in page.url
     links.filter(has_text="Home").click()
     button(page, "Watch a mixture collapse").wait_for()
