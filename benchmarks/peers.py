@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -33,6 +35,7 @@ from mixviz.evaluation import accuracies, clustering_scores  # noqa: E402
 from mixviz.models import preset  # noqa: E402
 from mixviz.models.networks.autoencoder import layers  # noqa: E402
 from mixviz.runs.files import write_atomically  # noqa: E402
+from mixviz.training.machine import commit, hardware  # noqa: E402
 
 RECORDS = Path(__file__).with_suffix(".json")
 TABLE = ROOT / "docs" / "PEERS.md"
@@ -207,6 +210,7 @@ class Measurer:
             "epochs": epochs,
             "whole": epochs == case.epochs,
             **{name: answer[name] for name in ("megabytes", "versions")},
+            "commit": commit(),
         }
 
     def within(
@@ -356,10 +360,6 @@ def identity(case: Case, data: str, minutes: float, seed: int, threads: int) -> 
 @lru_cache(maxsize=1)
 def hardware_here() -> str:
     """Name the processor and its cores."""
-    import torch
-
-    from mixviz.training.machine import hardware
-
     return hardware(torch.device("cpu"))
 
 
@@ -428,7 +428,8 @@ def measure_all(options: argparse.Namespace, worker: Worker = in_process) -> Non
                     result = {**known, "as_at": [known["settings"], known["minutes"]]} | wanted
                 else:
                     result = wanted | measurer.measure(case, minutes, seed)
-                records.append(result)
+                place = {name: wanted[name] for name in wanted.keys() - {"values", "wanted"}}
+                records = [record for record in records if not same(record, place)] + [result]
                 write(records)
                 say(
                     f"{data} {number}/{len(todo)} {case.name}, {minutes:g} min, seed {seed}: ",
@@ -474,6 +475,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--only {options.only!r}: there is no such library, model or settings")
     if libraries != {"mixviz"} and not PEERS_PYTHON.exists():
         parser.error("the other libraries are not installed; make bench-peers installs them")
+    # So that a fit under way ends too, and its files go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     measure_all(options)
 
 

@@ -76,12 +76,19 @@ def rows(records: Iterable[Record]) -> list[Row]:
 
 def table(records: Sequence[Record]) -> str:
     """Write all of it as Markdown."""
-    parts = [_INTRODUCTION, *_made_with(records), "\n## Who is ahead\n\n", _summary(records)]
-    groups = dict.fromkeys((record["data"], record["minutes"]) for record in records)
-    for data, minutes in sorted(groups, key=_order):
-        chosen = [r for r in records if (r["data"], r["minutes"]) == (data, minutes)]
-        parts.append(f"\n## {_words(data)}, {minutes:g} minutes\n\n{_details(chosen)}")
+    parts = [_INTRODUCTION]
+    for hardware, threads in dict.fromkeys((r["hardware"], r["threads"]) for r in records):
+        here = [r for r in records if (r["hardware"], r["threads"]) == (hardware, threads)]
+        parts.append(f"\n## {hardware}, {threads} threads\n\n{_made_with(here)}{_summary(here)}")
+        for data, minutes in _groups(here):
+            chosen = [r for r in here if (r["data"], r["minutes"]) == (data, minutes)]
+            parts.append(f"\n### {_words(data)}, {minutes:g} minutes\n\n{_details(chosen)}")
     return "".join(parts)
+
+
+def _groups(records: Iterable[Record]) -> list[tuple[str, float]]:
+    """Data sets and budgets, in order."""
+    return sorted({(record["data"], record["minutes"]) for record in records}, key=_order)
 
 
 def _order(group: tuple[str, float]) -> tuple[int, float]:
@@ -92,12 +99,13 @@ def _words(data: str) -> str:
     return {"digits": "Digits 8x8", "mnist-10000": "MNIST, 10,000"}.get(data, "MNIST, 70,000")
 
 
-def _made_with(records: Iterable[Record]) -> list[str]:
-    """Versions and hardware, each once."""
+def _made_with(records: Iterable[Record]) -> str:
+    """Versions and commits, each once."""
     versions = sorted({item for r in records for item in r.get("versions", {}).items()})
-    hardware = sorted({r["hardware"] for r in records})
-    with_versions = ", ".join(f"{name} {version}" for name, version in versions)
-    return [f"\nWith {with_versions}, on {'; '.join(hardware)}.\n"] if versions else []
+    commits = sorted({r["commit"] for r in records if r["library"] == "mixviz" and "commit" in r})
+    named = [f"{name} {version}" for name, version in versions]
+    named += [f"mixviz at {', '.join(commits)}"] if commits else []
+    return f"With {', '.join(named)}.\n\n" if named else ""
 
 
 def _summary(records: Sequence[Record]) -> str:
@@ -105,8 +113,7 @@ def _summary(records: Sequence[Record]) -> str:
         "| data | minutes | of | mixviz | others | ahead | by, points | why mixviz is behind |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    groups = dict.fromkeys((record["data"], record["minutes"]) for record in records)
-    for data, minutes in sorted(groups, key=_order):
+    for data, minutes in _groups(records):
         chosen = [r for r in records if (r["data"], r["minutes"]) == (data, minutes)]
         for family, model in FAMILIES.items():
             taken = [r for r in chosen if model is None or r["model"] == model]

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,12 @@ class TestRecords:
         assert found["stretched"]["as_at"] == ["default", 0.2]
         assert found["stretched"]["scores"] == found["default"]["scores"]
 
+    def test_a_record_of_other_settings_is_replaced(self, folder, monkeypatch):
+        arguments = ("--minutes", "2", "--only", "clustpy dec default")
+        (before,) = run(Worker(), monkeypatch, *arguments)
+        peers.write([before | {"wanted": {"pretrain_epochs": 1}}])
+        assert run(Worker(), monkeypatch, *arguments) == [before]
+
     def test_a_failure_is_a_record_and_the_others_go_on(self, folder, monkeypatch):
         worker = Worker(fails="pythae")
         records = run(worker, monkeypatch, "--minutes", "2", "--only", "default")
@@ -295,6 +302,13 @@ class TestTable:
     def test_seeds_are_averaged(self):
         both = [record("mixviz", "DEC", 0.5), record("mixviz", "DEC", 0.7, seed=1)]
         assert "| 0.600 ± 0.141 |" in table(both)
+
+    def test_machines_are_not_mixed(self):
+        other = record("clustpy", "DEC", 0.9, hardware="Another, 64 cores", threads=64)
+        text = table([record("mixviz", "DEC", 0.5), other])
+        assert "## A machine, 2 cores, 2 threads" in text
+        assert not re.search(r"\| clustpy \| 40\.0 \|", text)
+        assert text.count("| Digits 8x8 | 2 | DEC |") == 2
 
     def test_a_failure_is_a_row(self):
         failed = record("pythae", "VAMP", 0.0, error="It has | no wings.")
