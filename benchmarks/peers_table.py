@@ -137,15 +137,13 @@ def _compared(records: Sequence[Record], data: str, minutes: float, family: str)
     if lead > 0:
         return [*cells, "mixviz", by, _NONE]
     written = REASONS.get((data, minutes, family))
-    return [*cells, other.library, by, written or computed_reason(own, records)]
+    return [*cells, other.library, by, written or computed_reason(own, other, records)]
 
 
-def computed_reason(own: Row, records: Sequence[Record]) -> str:
+def computed_reason(own: Row, other: Row, records: Sequence[Record]) -> str:
     """Say what the figures say: what was cut to the budget, what did not fit, else nothing."""
-    first = own.records[0]
-    if not first["whole"] and own.settings != "stretched":
-        done, wanted = sum(first["epochs"].values()), sum(first["wanted"].values())
-        return f"the budget holds {done} of its {wanted} epochs"
+    if own.settings != "stretched" and not own.records[0]["whole"]:
+        return f"the budget holds {_done(own)} epochs; of {other.library}'s {_done(other)}"
     failed = sorted(
         {
             f"{r['model']} {r['settings']}"
@@ -156,6 +154,12 @@ def computed_reason(own: Row, records: Sequence[Record]) -> str:
     if failed:
         return f"without a result: {', '.join(failed)}"
     return "not known"
+
+
+def _done(row: Row) -> str:
+    """Epochs done of those wanted, in the first of the seeds."""
+    first = row.records[0]
+    return f"{sum(first['epochs'].values())} of {sum(first['wanted'].values())}"
 
 
 def _accuracy(row: Row) -> float:

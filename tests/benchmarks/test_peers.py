@@ -291,7 +291,7 @@ class TestTable:
     def test_the_reason_says_what_was_cut(self):
         cut = {"whole": False, "epochs": {"epochs": 4}}
         found = ahead(record("mixviz", "DEC", 0.5, **cut), record("clustpy", "DEC", 0.8))
-        assert found["DEC"][2] == "the budget holds 4 of its 10 epochs"
+        assert found["DEC"][2] == "the budget holds 4 of 10 epochs; of clustpy's 10 of 10"
 
     def test_a_written_reason_is_taken_before_a_computed_one(self, monkeypatch):
         reasons = {("digits", 2.0, "DEC"): "because"}
