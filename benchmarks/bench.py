@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.catalogue import catalogue  # noqa: E402
 from benchmarks.explore import a_million, all_of_mnist, maps  # noqa: E402
 from benchmarks.pad import pad  # noqa: E402
+from benchmarks.steps import steps  # noqa: E402
 from mixviz.data import source  # noqa: E402
 from mixviz.runs import RunStore  # noqa: E402
 from tests.browser.driver import (  # noqa: E402
@@ -198,6 +199,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "million": a_million,
     "pad": pad,
     "catalogue": catalogue,
+    "steps": steps,
 }
 WITH_MNIST = ("mnist", "70,000")
 

@@ -25,7 +25,7 @@ from mixviz.estimators.stored import pack, unpack
 from mixviz.models import MixtureModel, build, create
 from mixviz.models.start import StartedModel
 from mixviz.training.config import RunConfig
-from mixviz.training.device import make_fabric, stream, use_threads
+from mixviz.training.device import make_fabric, place, stream, use_threads
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
 from mixviz.training.observe import BATCH, Diverged, Encoded, encode, evaluating, mixture_arrays
 
@@ -133,7 +133,8 @@ class MixtureEstimator(
                     "take `fit`, or another init."
                 )
             self.model_: MixtureModel = model
-            self.model_.to(device).train()
+            place(self.model_, device)
+            self.model_.train()
             self.model_.make_optimizers()
             self._noise = self._stream("noise", device=device)
             self.history_: list[dict[str, float]] = []

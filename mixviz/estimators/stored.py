@@ -7,7 +7,7 @@ from safetensors.torch import load
 
 from mixviz.models import MixtureModel, build, create, model_class
 from mixviz.training.checkpoints import moments_of, restore_moments, weights_of
-from mixviz.training.device import stream
+from mixviz.training.device import place, stream
 
 
 def pack(name: str, model: MixtureModel, noise: torch.Generator) -> dict[str, Any]:
@@ -35,7 +35,8 @@ def unpack(stored: dict[str, Any], seed: int, epoch: int) -> tuple[MixtureModel,
     settings = build(model_class(name).Config, stored["settings"])
     model = create(name, settings, tuple(stored["shape"]), stream(seed, "start"))
     model.load_state_dict(load(stored["weights"]))
-    model.to(device).train()
+    place(model, device)
+    model.train()
     model.make_optimizers()
     noise = stream(seed, "noise", epoch, device)
     restore_moments(load(stored["moments"]), model, noise if same else None)

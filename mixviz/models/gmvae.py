@@ -22,8 +22,8 @@ from mixviz.models.objectives import (
     bernoulli_log_prob,
     check_unit_interval,
     full_precision,
-    gaussian_kl,
     gaussian_log_prob,
+    log_prob_and_kl,
     monte_carlo_density,
     reparameterise,
     standard_normal_kl,
@@ -275,10 +275,7 @@ class GMVAE(StartedModel):
         z = reparameterise(q.z_mean, q.z_log_variance, samples, generator)  # (S, B, D)
         w = reparameterise(q.w_mean, q.w_log_variance, samples, generator)  # (S, B, W)
         means, log_variances = self.mixture_at(w)  # (S, B, K, D)
-        log_joint = gaussian_log_prob(z.unsqueeze(-2), means, log_variances)  # (S, B, K)
-        z_kl = gaussian_kl(
-            q.z_mean.unsqueeze(-2), q.z_log_variance.unsqueeze(-2), means, log_variances
-        )
+        log_joint, z_kl = log_prob_and_kl(z, q.z_mean, q.z_log_variance, means, log_variances)
         return Draws(
             reconstruction=self.log_likelihood(x, z).mean(),
             z_kl=z_kl,

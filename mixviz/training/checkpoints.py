@@ -66,6 +66,11 @@ def restore_moments(
                 index, part = place.split(".")
                 state.setdefault(int(index), {})[part] = value
         groups = optimizer.state_dict()["param_groups"]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for number, values in state.items():
+            for part, value in values.items():
+                if value.shape == parameters[number].shape:  # a moment lies as its parameter does
+                    values[part] = torch.empty_like(parameters[number], device="cpu").copy_(value)
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 

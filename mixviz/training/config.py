@@ -27,7 +27,7 @@ class RunConfig(Settings):
     precision: Literal["32-true", "bf16-mixed"] = setting(
         "32-true",
         "Precision",
-        "bf16-mixed runs the networks in bfloat16, faster for images where the processor has it.",
+        "bf16-mixed runs the networks in bfloat16, faster for images; a processor without it takes 32 bits.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "Device", "auto takes the GPU where there is one."

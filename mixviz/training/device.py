@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import torch
+from torch import nn
 
 from mixviz.errors import MixvizError
 from mixviz.training.config import RunConfig
@@ -16,7 +17,8 @@ _PURPOSES = ("start", "noise", "order", "snapshot", "evaluation", "labels")
 def make_fabric(config: RunConfig, on_host: bool = False) -> Fabric:
     """Return the Fabric that places tensors and runs the networks in the chosen precision.
 
-    A model that computes `on_host` gets the processor whatever was chosen.
+    A model that computes `on_host` gets the processor whatever was chosen. Processors that would only
+    imitate bfloat16 compute in single precision.
 
     Raises
     ------
@@ -31,10 +33,28 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> Fabric:
         raise MixvizError(f"There is no {config.device} device on this machine; use device=auto.")
     accelerator = "cpu" if on_host else config.device
     fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)
+    if fabric.device.type == "cpu" and config.precision == "bf16-mixed" and not fast_bfloat16():
+        fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     # Lightning makes every look for a GPU, one in each step of Adam, open the driver's library anew.
     # That protects processes about to be forked; the one that trains has been.
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     return fabric
+
+
+def fast_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16."""
+    instructions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in instructions)
+
+
+def place(model: nn.Module, device: torch.device) -> None:
+    """Move a model to its device, its convolutions with the channels last.
+
+    Their results are the same but for the order of sums; they take three quarters of the time in
+    bfloat16.
+    """
+    model.to(device)
+    model.to(memory_format=torch.channels_last)
 
 
 def use_threads(config: RunConfig, shape: tuple[int, ...]) -> None:

@@ -8,7 +8,7 @@ import torch
 from mixviz.data import source
 from mixviz.models import create, model_class
 from mixviz.training.config import Plan
-from mixviz.training.device import make_fabric, stream, use_threads
+from mixviz.training.device import make_fabric, place, stream, use_threads
 
 TIMED = 4
 MOST_TIMED = 1000  # observations in a timed step; longer steps are taken in proportion
@@ -29,7 +29,7 @@ def seconds_per_epoch(plan: Plan) -> float:
         random = {"init": "random"} if "init" in plan.settings.model_fields_set else {}
         settings = plan.settings.model_copy(update=random)
         model = create(plan.model, settings, described.shape, generator)
-        model.to(fabric.device)
+        place(model, fabric.device)
         model.make_optimizers()
         size = described.size if model.full_batch else min(plan.run.batch_size, described.size)
         timed = min(size, MOST_TIMED)

@@ -16,7 +16,7 @@ from mixviz.training.checkpoints import (
     restore_live,
 )
 from mixviz.training.config import Plan
-from mixviz.training.device import make_fabric, stream, use_threads
+from mixviz.training.device import make_fabric, place, stream, use_threads
 from mixviz.training.observe import evaluate
 
 
@@ -48,7 +48,8 @@ def load_run(store: RunStore, run: str) -> Saved:
     fabric = make_fabric(plan.run, model_class(plan.model).on_host)
     model = create(plan.model, plan.settings, shape, stream(plan.run.seed, "start"))
     load_weights(folder, model)
-    model.to(fabric.device).eval()
+    place(model, fabric.device)
+    model.eval()
     model.make_optimizers()
     restore_live(state, model)
     return Saved(plan, model, int(state["step"]), fabric.device)

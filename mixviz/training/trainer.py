@@ -17,7 +17,7 @@ from mixviz.models import MixtureModel, Terms, create, invalid, model_class
 from mixviz.runs import Command, Event, Run, RunStore, Status
 from mixviz.training import checkpoints
 from mixviz.training.config import Plan
-from mixviz.training.device import make_fabric, stream, stream_seed, use_threads
+from mixviz.training.device import make_fabric, place, stream, stream_seed, use_threads
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
 from mixviz.training.machine import commit, hardware
 from mixviz.training.observe import Diverged, Observer, evaluate
@@ -137,7 +137,7 @@ class Trainer:
         self.model: MixtureModel = create(
             plan.model, plan.settings, train.shape, stream(self.config.seed, "start")
         )
-        self.model.to(self.fabric.device)
+        place(self.model, self.fabric.device)
         if self.model.semi_supervised:
             self._supervise(train)
         self.model.train()

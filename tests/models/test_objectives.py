@@ -15,6 +15,7 @@ from mixviz.models.objectives import (
     categorical_uniform_kl,
     gaussian_kl,
     gaussian_log_prob,
+    log_prob_and_kl,
     minimum_information,
     reparameterise,
     standard_normal_kl,
@@ -69,6 +70,21 @@ def test_gaussian_kl_broadcasts_over_components(two_gaussians):
                 normal(mean[b], log_variance[b]), normal(means[c], log_variances[c])
             )
             assert_close(pairs[b, c], one)
+
+
+def test_log_prob_and_kl_are_those_of_torch_for_all_components(two_gaussians, seeded):
+    mean, log_variance, means, log_variances = two_gaussians  # four of each
+    z = reparameterise(mean, log_variance, 3, seeded(1))
+    shifts = torch.arange(3.0, dtype=torch.float64)[:, None, None, None]
+    of_draws = means + shifts + mean[:, None]  # (3, 4, 4, D), other components for every draw
+    log_probs, kl = log_prob_and_kl(
+        z, mean, log_variance, of_draws, log_variances.expand_as(of_draws)
+    )
+    assert log_probs.shape == kl.shape == (3, 4, 4)
+    for c in range(4):
+        component = normal(of_draws[:, :, c], log_variances[c])
+        assert_close(log_probs[..., c], component.log_prob(z))
+        assert_close(kl[..., c], kl_divergence(normal(mean, log_variance), component))
 
 
 def test_standard_normal_kl_is_that_of_torch(two_gaussians):

@@ -27,6 +27,7 @@ CASES = {
     "two samples": {"model": "gmvae-v2", "samples": 2},
     "batch normalisation": {"model": "gmvae-v2", "dataset": "digits", "batch_size": 300},
     "head and batch normalisation": {"model": "gmvae-v1", "dataset": "digits", "batch_size": 400},
+    "convolutions": {"model": "mpcc", "dataset": "digits", "batch_size": 400},
     "free nats": {"model": "gmvae-v2", "z_prior_floor": 1.0, "component_spread": 1.0},
     "taught": {"model": "nvisa", "init": "umap-gmm", "teacher_epochs": 2},
     "taught from codes": {
