@@ -80,7 +80,9 @@ def joined(train: Dataset, test: Dataset) -> Dataset:
 
 
 def labelled_subset(data: Dataset, count: int, seed: int) -> Dataset:
-    """Choose `count` observations at random, at least one of each class.
+    """Choose `count` observations at random, of each class as many as its share, but at least one.
+
+    A model that takes the frequencies of the classes from them is not misled by the luck of the draw.
 
     Raises
     ------
@@ -90,13 +92,15 @@ def labelled_subset(data: Dataset, count: int, seed: int) -> Dataset:
     if data.labels is None:
         raise MixvizError(f"{data.name} has no labels, which this model needs; take another model.")
     order = np.random.default_rng(seed).permutation(len(data))
-    _, firsts = np.unique(data.labels[order], return_index=True)
-    if not len(firsts) <= count <= len(data):
+    classes, belongs, sizes = np.unique(data.labels[order], return_inverse=True, return_counts=True)
+    if not len(classes) <= count <= len(data):
         raise MixvizError(
             f"{count} labelled observations of {data.name} cannot be chosen: give at least "
-            f"{len(firsts)}, one of each class, and at most {len(data)}."
+            f"{len(classes)}, one of each class, and at most {len(data)}."
         )
-    chosen = np.concatenate([order[firsts], np.delete(order, firsts)])[:count]
-    indices = np.sort(chosen)
+    turns = np.empty(len(order))  # a class of n comes again after every 1/n of all turns
+    for number, size in enumerate(sizes):
+        turns[belongs == number] = [-1, *(np.arange(1, size) + 0.5) / size]
+    indices = np.sort(order[np.argsort(turns, kind="stable")[:count]])
     columns = {name: values[indices] for name, values in data.columns.items()}
     return replace(data, x=data.x[indices], labels=data.labels[indices], columns=columns)

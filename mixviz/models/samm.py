@@ -28,7 +28,8 @@ class SAMMConfig(AMMConfig):
     labelled: int = setting(
         100,
         "Labelled observations",
-        "How many labels the model is shown, of observations chosen at random; it sees no others.",
+        "How many labels the model is shown, of observations chosen at random within each class; it sees "
+        "no others.",
         paper="1000 on SVHN",
         ge=1,
         le=1_000_000,

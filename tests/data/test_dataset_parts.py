@@ -38,12 +38,20 @@ def test_labelled_subset_has_every_class_and_depends_on_the_seed(count):
     assert not np.array_equal(subset.x, labelled_subset(digits, count, seed=2).x)
 
 
-def test_labelled_subset_follows_the_frequencies_of_the_classes():
-    data = made([0] * 900 + [1] * 100)
-    shares = [labelled_subset(data, 100, seed).labels.mean() for seed in range(200)]
-    error = np.sqrt(0.1 * 0.9 / 100 * (1 - 100 / 1000) / 200)  # drawn without replacement
-    assert np.mean(shares) == pytest.approx(0.1, abs=4 * error)
-    assert np.std(shares) > 0.01
+def test_labelled_subset_has_the_shares_of_the_classes():
+    data = made([0] * 890 + [1] * 100 + [2] * 10)
+    for seed in range(20):
+        counts = np.bincount(labelled_subset(data, 100, seed).labels)
+        np.testing.assert_allclose(counts, [89, 10, 1], atol=1)
+    few = labelled_subset(data, 4, seed=0)
+    assert np.bincount(few.labels).tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_within_a_class_every_observation_may_be_chosen(column):
+    data = made([0] * 5 + [1] * 5)
+    chosen = np.concatenate([labelled_subset(data, 4, seed).x[:, column] for seed in range(50)])
+    assert set(chosen) == set(data.x[:, column])
 
 
 @pytest.mark.parametrize("count", [2, 8])
