@@ -88,7 +88,7 @@ def interpolations(saved: Saved, pairs: int = 1_000, steps: int = 21) -> dict[st
     }
 
 
-NVISA = ["--preset", "nvisa-digits-laptop", "--set", "likelihood=gaussian"]
+NVISA = ["--preset", "nvisa-digits-laptop", "--set", "init=ae-gmm", "--set", "likelihood=gaussian"]
 UNANNEALED = ["--set", "std_start=1e-4", "--set", "std_floor=1e-4"]
 MPCC = ["--preset", "mpcc-digits-laptop"]
 
