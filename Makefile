@@ -40,13 +40,14 @@ clean: ## Remove caches and builds; runs and .venv stay
 	rm -rf build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Modules are compiled when they are first imported, most of them never.
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
-	$(PIP) install -r requirements.txt
+	$(PIP) install --no-compile -r requirements.txt
 	$(PIP) install --no-deps -e .
 	@touch $@
 
 $(DEV_READY): requirements-dev.txt requirements-cluster.txt $(READY)
-	$(PIP) install -r requirements-dev.txt
+	$(PIP) install --no-compile -r requirements-dev.txt
 	@touch $@
 
 $(PEERS_READY): benchmarks/requirements-peers.txt requirements.txt | $(BIN)/python
