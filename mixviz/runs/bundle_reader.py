@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from mixviz.errors import MixvizError
 from mixviz.runs import names, snapshots
 from mixviz.runs.catalogue import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
+from mixviz.runs.files import reading_heads
 from mixviz.runs.records import Event, Status
 from mixviz.runs.snapshots import Snapshot, Subsample
 
@@ -340,7 +341,8 @@ def _check_header(member: IO[bytes], size: int, name: str) -> None:
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }[version]
-    shape, _, kind = read(member)
+    with reading_heads:
+        shape, _, kind = read(member)
     if kind.hasobject:
         raise _Refused(f"contains pickled objects, in {name}; they could run code and are not read")
     if kind.kind not in "biuf" or size - member.tell() != math.prod(shape) * kind.itemsize:

@@ -11,7 +11,7 @@ import numpy as np
 
 # NumPy parses the heads of arrays as Python literals, in which some versions of CPython 3.11 fail when
 # another thread does the same ("recursion depth mismatch").
-_reading = threading.Lock()
+reading_heads = threading.Lock()
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -31,5 +31,5 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a NumPy archive by name; nothing is unpickled."""
-    with _reading, np.load(path, allow_pickle=False) as archive:
+    with reading_heads, np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
