@@ -17,6 +17,7 @@ Place = Callable[[np.ndarray], np.ndarray]  # new latents (M, D) to coordinates 
 
 _EARLY = 250  # iterations of early exaggeration
 _FEWEST = 10
+_MOST_EXACT = 100_000  # latents whose neighbours are searched exactly
 _METRIC = "Distance between latents."
 
 
@@ -123,7 +124,7 @@ def fit_map(
     """
     _refuse(latents)
     if isinstance(settings, UMAPSettings):
-        model = _umap(settings, dimensions, _Percent(progress))
+        model = _umap(latents, settings, dimensions, _Percent(progress))
         coordinates = model.fit_transform(latents)
         place: Place | None = model.transform
     elif dimensions == 2:
@@ -147,7 +148,7 @@ def placing(
     Neighbours are searched anew, but nothing is fitted.
     """
     if isinstance(settings, UMAPSettings):
-        model = _umap(settings, coordinates.shape[1], None, init=coordinates, n_epochs=0)
+        model = _umap(latents, settings, coordinates.shape[1], None, init=coordinates, n_epochs=0)
         model.fit(latents)
         model.embedding_, model.n_epochs = coordinates, settings.epochs
         return _as_float32(model.transform)
@@ -236,11 +237,20 @@ def _sklearn_tsne(
     return coordinates
 
 
-def _umap(settings: UMAPSettings, dimensions: int, shown: "_Percent | None", **more: Any) -> Any:
-    import umap
+def _umap(
+    latents: np.ndarray,
+    settings: UMAPSettings,
+    dimensions: int,
+    shown: "_Percent | None",
+    **more: Any,
+) -> Any:
+    from umap import UMAP
 
-    chosen = {
-        "n_neighbors": settings.neighbours,
+    from mixviz.embedding.neighbours import ExactNeighbours
+
+    neighbours = min(settings.neighbours, len(latents) - 1)
+    chosen: dict[str, Any] = {
+        "n_neighbors": neighbours,
         "n_components": dimensions,
         "min_dist": settings.min_dist,
         "n_epochs": settings.epochs,
@@ -248,12 +258,12 @@ def _umap(settings: UMAPSettings, dimensions: int, shown: "_Percent | None", **m
         "random_state": settings.seed,
         "n_jobs": 1,  # more threads would make the map another one at each call
     }
-    bar = (
-        {}
-        if shown is None
-        else {"tqdm_kwds": {"file": shown, "disable": False, "mininterval": 0.3}}
-    )
-    return umap.UMAP(**chosen | more, **bar)
+    if len(latents) <= _MOST_EXACT:
+        found = ExactNeighbours(latents, neighbours, settings.metric, _threads())
+        chosen["precomputed_knn"] = found.indices, found.distances, found
+    if shown is not None:
+        chosen["tqdm_kwds"] = {"file": shown, "disable": False, "mininterval": 0.3}
+    return UMAP(**chosen | more)
 
 
 class _Percent(io.StringIO):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 
-from mixviz.embedding import Plane, TSNESettings, UMAPSettings, fit_map, placing
+from mixviz.embedding import Plane, TSNESettings, UMAPSettings, fit_map, maps, neighbours, placing
+from mixviz.embedding.neighbours import ExactNeighbours
 from mixviz.errors import MixvizError
 
 QUICK = {
@@ -66,6 +68,34 @@ def test_the_same_seed_gives_the_same_map_and_another_seed_another(clusters):
     assert (fit_map("umap", clusters[0], settings, 2)[0] == first).all()
     other = settings.model_copy(update={"seed": 1})
     assert (fit_map("umap", clusters[0], other, 2)[0] != first).any()
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_neighbours_are_the_nearest(clusters, metric):
+    latents, new = clusters[0], clusters[2].astype(np.float32)
+    search = ExactNeighbours(latents, 7, metric, 1)
+    to_each, to_new = (cdist(points, latents, metric) for points in (latents, new))
+    assert (search.indices == to_each.argsort(1)[:, :7]).all()
+    assert search.distances == pytest.approx(np.sort(to_each, 1)[:, :7], abs=1e-3)
+    indices, distances = search.query(new, 4, epsilon=0.1)
+    assert (indices == to_new.argsort(1)[:, :4]).all()
+    assert distances == pytest.approx(np.sort(to_new, 1)[:, :4], abs=1e-3)
+    assert (indices.dtype, distances.dtype) == (np.int32, np.float32)
+
+
+@COMPILED
+def test_many_latents_are_left_to_the_search_of_umap(clusters, monkeypatch):
+    latents, which, new, of_new = clusters
+    monkeypatch.setattr(maps, "_MOST_EXACT", len(latents) - 1)
+    monkeypatch.setattr(neighbours, "ExactNeighbours", None)
+    coordinates, place = fit_map("umap", latents, QUICK["umap"], 2)
+    nearest = KNeighborsClassifier(4).fit(coordinates, which)
+    assert nearest.score(place(new.astype(np.float32)), of_new) == 1
+
+
+def test_few_latents_have_fewer_neighbours_than_asked_for(clusters):
+    coordinates, _ = fit_map("umap", clusters[0][:12], UMAPSettings(neighbours=30, epochs=10), 2)
+    assert coordinates.shape == (12, 2)
 
 
 def test_three_dimensions(clusters):
