@@ -53,6 +53,14 @@ class Joint(NamedTuple):
     z: Tensor  # (B, D)
 
 
+class Game(NamedTuple):
+    """Samples of the inference and of the synthesis joint, and who tells them apart."""
+
+    q: Joint
+    p: Joint
+    discriminator: Discriminator
+
+
 class AMM(MixtureModel):
     """Encoder, components, decoder and discriminator, each updated by its own player."""
 
@@ -83,7 +91,7 @@ class AMM(MixtureModel):
         self.z_given_c = config.factorisation == "z_given_c"
         self.encoder = Encoder(rows, *sizes, self.z_given_c, embed=self.semi_supervised)
         self.decoder = Decoder(rows, *sizes)
-        self.discriminator = Discriminator(rows, *sizes)
+        self.discriminator = self.make_discriminator()
         if config.mixture == "learned":
             self.mixture = ComponentNetwork(rows, config.components, self.latent_size)
         else:
@@ -95,6 +103,11 @@ class AMM(MixtureModel):
             log_variances = self.encoder.c_head.bias[config.components :]
             log_variances.fill_(2 * math.log(config.logit_deviation))
         self._spread_components(generator)
+
+    def make_discriminator(self) -> Discriminator:
+        """Return a discriminator for the model's (x, c, z)."""
+        rows = amm_architecture(self.config.network, self.shape)
+        return Discriminator(rows, self.shape, self.config.components, self.latent_size)
 
     @torch.no_grad()
     def _spread_components(self, generator: Generator) -> None:
@@ -160,43 +173,39 @@ class AMM(MixtureModel):
 
     # ---- the game --------------------------------------------------------------------------
 
-    def play(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Terms]:
-        """Return the loss of the discriminator, that of all others, and the terms."""
+    def games(self, x: Tensor, generator: Generator) -> list[Game]:
+        """Sample the games that are played for observations (B, *shape): here there is one."""
         q = self.inference(x, generator)
-        p = self.synthesis(len(q.x), generator)
-        both = Joint(*(torch.cat(pair) for pair in zip(q, p, strict=True)))
-        logits_q, logits_p = self.discriminator(*both, generator).split(len(q.x))
+        return [Game(q, self.synthesis(len(x), generator), self.discriminator)]
+
+    def play(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Terms]:
+        """Return the loss of the discriminator, that of all others, and the terms.
+
+        Of several games each counts alike: losses and terms are their means.
+        """
+        games = self.games(x, generator)
+        values = torch.stack([self._values(game, generator) for game in games]).mean(0)
+        discriminator, generators, encoder, penalty = values[:4]
+        seen = (*values.detach(), self.bayes_agreement(x))
+        weighted = self.config.penalty_weight * penalty
+        return (
+            discriminator + weighted,
+            generators + encoder,
+            dict(zip(AMM.terms, seen, strict=True)),
+        )
+
+    def _values(self, game: Game, generator: Generator) -> Tensor:
+        """The terms of one game, without the agreement of the classifiers: (6,)."""
+        both = Joint(*(torch.cat(pair) for pair in zip(game.q, game.p, strict=True)))
+        logits_q, logits_p = game.discriminator(*both, generator).split(len(game.q.x))
         # softplus(-a) is -log D and softplus(a) is -log(1 - D) at the logit a.
         discriminator = functional.softplus(-logits_q).mean() + functional.softplus(logits_p).mean()
         # One backward pass serves both: p does not depend on the encoder, nor q on the others.
         generators = functional.softplus(-logits_p).mean()
         encoder = functional.softplus(logits_q).mean()
-        penalty = self.gradient_penalty(q, p, generator)
-        values = (
-            discriminator,
-            generators,
-            encoder,
-            penalty,
-            logits_q.sigmoid().mean(),
-            logits_p.sigmoid().mean(),
-            self.bayes_agreement(x),
-        )
-        terms = {name: value.detach() for name, value in zip(AMM.terms, values, strict=True)}
-        weighted = self.config.penalty_weight * penalty
-        return discriminator + weighted, generators + encoder, terms
-
-    @torch.enable_grad()
-    def gradient_penalty(self, q: Joint, p: Joint, generator: Generator) -> Tensor:
-        """Return E (|grad logit D| - 1)^2 between pairs of samples: (), equation 18."""
-        at = torch.rand(len(q.x), generator=generator, device=q.x.device)
-        points = []
-        for one, other in zip(q, p, strict=True):
-            share = at.view(-1, *[1] * (one.ndim - 1))
-            points.append(torch.lerp(one.detach(), other.detach(), share).requires_grad_())
-        logits = self.discriminator(*points, generator)
-        slopes = torch.autograd.grad(logits.sum(), points, create_graph=True)
-        slope = torch.cat([part.flatten(1) for part in slopes], dim=1)
-        return (torch.linalg.vector_norm(slope, dim=1) - 1).square().mean()
+        penalty = gradient_penalty(game, generator)
+        d_inference, d_synthesis = logits_q.sigmoid().mean(), logits_p.sigmoid().mean()
+        return torch.stack([discriminator, generators, encoder, penalty, d_inference, d_synthesis])
 
     def training_step(self, x: Tensor, generator: Generator) -> Terms:
         """Update all players at once from the same samples (algorithm 1)."""
@@ -320,3 +329,18 @@ def gaussian_draw(output: Tensor, generator: Generator | None) -> tuple[Tensor, 
     if generator is None:
         return mean, log_variance, mean
     return mean, log_variance, reparameterise(mean, log_variance, 1, generator)[0]
+
+
+@torch.enable_grad()
+def gradient_penalty(game: Game, generator: Generator) -> Tensor:
+    """Return E (|grad logit D| - 1)^2 between pairs of samples: (), equation 18."""
+    q, p, discriminator = game
+    at = torch.rand(len(q.x), generator=generator, device=q.x.device)
+    points = []
+    for one, other in zip(q, p, strict=True):
+        share = at.view(-1, *[1] * (one.ndim - 1))
+        points.append(torch.lerp(one.detach(), other.detach(), share).requires_grad_())
+    logits = discriminator(*points, generator)
+    slopes = torch.autograd.grad(logits.sum(), points, create_graph=True)
+    slope = torch.cat([part.flatten(1) for part in slopes], dim=1)
+    return (torch.linalg.vector_norm(slope, dim=1) - 1).square().mean()

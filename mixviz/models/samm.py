@@ -8,6 +8,12 @@ class is observed:
     synthesis   p(c) p(z|c) p(x|c, z)   (equation 11), p(c) the class frequencies of the labelled
 
 Both games count half. q(z|x, c) shares the column of z with the unlabelled encoder.
+
+A discriminator that both games share sees the mean of their inference joints. That mean is matched,
+too, when q(c|x) is crosswise to the classes and p makes both, and the labelled observations push
+q(c|x) there: where they are, D expects data, not samples. On arcs the components ended one-to-one
+with the arcs, and crosswise to their labels. With `own_discriminator` each game must be matched by
+itself, which leaves no such way out.
 """
 
 from typing import ClassVar
@@ -17,9 +23,10 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from mixviz.errors import MixvizError
-from mixviz.models.amm import AMM, Joint, gaussian_draw
+from mixviz.models.amm import AMM, Game, Joint, gaussian_draw
 from mixviz.models.amm_config import APART, LAPTOP, AMMConfig
 from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.networks.amm import Discriminator, initialise_normal
 
 
 class SAMMConfig(AMMConfig):
@@ -33,6 +40,13 @@ class SAMMConfig(AMMConfig):
         paper="1000 on SVHN",
         ge=1,
         le=1_000_000,
+    )
+    own_discriminator: bool = setting(
+        False,
+        "Discriminator of its own",
+        "Judge the labelled game by a discriminator of its own. One that both games share is content "
+        "when they match on average, with components crosswise to the classes.",
+        paper="shared",
     )
 
 
@@ -49,6 +63,7 @@ class SAMM(AMM):
             {
                 **LAPTOP,
                 "labelled": 50,
+                "own_discriminator": True,
                 "penalty_weight": 0.1,
                 "learning_rate": 1e-3,
                 "epochs": 40,
@@ -62,6 +77,7 @@ class SAMM(AMM):
                 **LAPTOP,
                 "components": 10,
                 "labelled": 100,
+                "own_discriminator": True,
                 "penalty_weight": 0.1,
                 "assignment": "bayes",
                 "epochs": 300,
@@ -77,6 +93,7 @@ class SAMM(AMM):
                 **LAPTOP,
                 "components": 10,
                 "labelled": 100,
+                "own_discriminator": True,
                 "network": "small",
                 "epochs": 10,
                 "batch_size": 100,
@@ -99,10 +116,15 @@ class SAMM(AMM):
     config: SAMMConfig
     labelled_x: Tensor  # (n, *shape)
     labels: Tensor  # (n,)
+    labelled_discriminator: Discriminator | None  # that of the labelled game, where it has its own
 
     def __init__(self, config: SAMMConfig, shape: tuple[int, ...], generator: Generator):
         """Build the networks; `supervise` brings the labelled observations."""
         super().__init__(config, shape, generator)
+        self.labelled_discriminator = None
+        if config.own_discriminator:
+            self.labelled_discriminator = self.make_discriminator()
+            initialise_normal(self.labelled_discriminator, config.weight_deviation, generator)
         self.register_buffer("labelled_x", torch.empty(0, *shape), persistent=False)
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64), persistent=False)
 
@@ -124,19 +146,20 @@ class SAMM(AMM):
         counts = torch.bincount(labels, minlength=self.config.components)
         self.class_frequencies.copy_(counts / counts.sum())
 
-    def inference(self, x: Tensor, generator: Generator) -> Joint:
-        """Sample both inference joints, as many labelled observations as unlabelled ones.
+    def games(self, x: Tensor, generator: Generator) -> list[Game]:
+        """Sample both games, as many labelled observations as unlabelled ones.
 
         Where none are labelled (a stored model that only answers), the game is the AMM's.
         """
-        unlabelled = super().inference(x, generator)
+        games = super().games(x, generator)
         if not len(self.labels):
-            return unlabelled
+            return games
         chosen = torch.randint(
             len(self.labels), (len(x),), generator=generator, device=self.labels.device
         )
-        labelled = self.labelled_inference(self.labelled_x[chosen], self.labels[chosen], generator)
-        return Joint(*(torch.cat(pair) for pair in zip(unlabelled, labelled, strict=True)))
+        q = self.labelled_inference(self.labelled_x[chosen], self.labels[chosen], generator)
+        p = self.synthesis(len(x), generator)
+        return [*games, Game(q, p, self.labelled_discriminator or self.discriminator)]
 
     def labelled_inference(self, x: Tensor, labels: Tensor, generator: Generator) -> Joint:
         """Sample z given x (B, *shape) and its class (B,)."""
@@ -151,3 +174,9 @@ class SAMM(AMM):
             features, _ = columns.lead(shared, generator, shift)
         _, _, z = gaussian_draw(encoder.z_head(features.flatten(1)), generator)
         return Joint(x, c, z)
+
+    def _players(self) -> dict[str, list[torch.nn.Module]]:
+        players = super()._players()
+        if self.labelled_discriminator is not None:
+            players["discriminator"].append(self.labelled_discriminator)
+        return players

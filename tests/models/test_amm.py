@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from torch.nn import functional
 from torch.testing import assert_close
 
-from mixviz.models.amm import Joint
+from mixviz.models.amm import Game, Joint, gradient_penalty
 
 FACTORISATIONS = ["z_given_c", "c_given_z"]
 IMAGE = (1, 8, 8)
@@ -70,27 +70,23 @@ def joints(seeded):
         ([0.6, 0.0], [0.0, 0.8, 0.0], [0.0, 0.0]),
     ],
 )
-def test_penalty_on_a_linear_discriminator_is_the_hand_value(make, seeded, slopes):
-    model = make("amm", (2,), components=3)
-    model.discriminator = Linear(*slopes)
+def test_penalty_on_a_linear_discriminator_is_the_hand_value(seeded, slopes):
     length = math.sqrt(sum(value**2 for part in slopes for value in part))
-    found = model.gradient_penalty(*joints(seeded), seeded(0))
+    found = gradient_penalty(Game(*joints(seeded), Linear(*slopes)), seeded(0))
     assert found.item() == pytest.approx((length - 1) ** 2, abs=1e-6)
 
 
-def test_penalty_pulls_the_slopes_in_x_c_and_z(make, seeded):
-    model = make("amm", (2,), components=3)
+def test_penalty_pulls_the_slopes_in_x_c_and_z(seeded):
     slopes = ([1.0, -2.0], [0.5, 1.0, 0.5], [2.0, -1.0])
-    model.discriminator = Linear(*slopes)
-    model.gradient_penalty(*joints(seeded), seeded(0)).backward()
+    discriminator = Linear(*slopes)
+    gradient_penalty(Game(*joints(seeded), discriminator), seeded(0)).backward()
     length = math.sqrt(sum(value**2 for part in slopes for value in part))
-    for parameter, slope in zip(model.discriminator.slopes, slopes, strict=True):
+    for parameter, slope in zip(discriminator.slopes, slopes, strict=True):
         # d (|a| - 1)^2 / d a = 2 (|a| - 1) a / |a|
         assert_close(parameter.grad, 2 * (length - 1) / length * torch.tensor(slope))
 
 
-def test_penalty_is_taken_on_the_lines_between_pairs(make, seeded):
-    model = make("amm", (2,), components=3)
+def test_penalty_is_taken_on_the_lines_between_pairs(seeded):
     seen = []
 
     class Watching(Linear):
@@ -98,9 +94,8 @@ def test_penalty_is_taken_on_the_lines_between_pairs(make, seeded):
             seen.append(torch.cat([x, c, z], dim=1).detach())
             return super().forward(x, c, z, generator)
 
-    model.discriminator = Watching([1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0])
     q, p = joints(seeded)
-    model.gradient_penalty(q, p, seeded(0))
+    gradient_penalty(Game(q, p, Watching([1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0])), seeded(0))
     start, end = torch.cat(q, dim=1), torch.cat(p, dim=1)
     share = (seen[0] - start) / (end - start)
     # One position for all of x, c and z, and a new one for each pair.
@@ -112,8 +107,8 @@ def test_penalty_is_taken_on_the_lines_between_pairs(make, seeded):
 
 def test_penalty_reaches_no_generator(lively, seeded, x):
     model = lively()
-    q, p = model.inference(x, seeded(1)), model.synthesis(len(x), seeded(1))
-    model.gradient_penalty(q, p, seeded(1)).backward()
+    (game,) = model.games(x, seeded(1))
+    gradient_penalty(game, seeded(1)).backward()
     for name, parameter in model.named_parameters():
         if not name.startswith("discriminator"):
             assert parameter.grad is None, name

@@ -40,6 +40,15 @@ def model(bare, seeded):
     return bare
 
 
+@pytest.fixture
+def own(make, seeded, factorisation):
+    """Return a SAMM whose labelled game has a discriminator of its own."""
+    settings = {"weight_deviation": 0.1, "factorisation": factorisation}
+    made = make("samm", IMAGE, components=3, own_discriminator=True, **settings).train()
+    made.supervise(torch.rand((5, *IMAGE), generator=seeded(6)), LABELS)
+    return made
+
+
 def test_class_frequencies_are_those_of_the_labelled(model, seeded):
     assert model.class_frequencies.tolist() == pytest.approx([3 / 5, 1 / 5, 1 / 5])
     assert torch.equal(model.components().weights, model.class_frequencies)
@@ -58,32 +67,50 @@ def test_more_classes_than_components_are_refused(bare):
     assert "\n" not in str(caught.value)
 
 
-def test_half_of_the_inference_joint_is_labelled(model, seeded, x):
-    joint = model.inference(x, seeded(1))
-    assert len(joint.x) == 80
-    assert torch.equal(joint.x[:40], x)
-    for image, c in zip(joint.x[40:], joint.c[40:], strict=True):
+def test_the_labelled_game_has_the_labelled_and_their_classes(model, seeded, x):
+    unlabelled, labelled = model.games(x, seeded(1))
+    assert torch.equal(unlabelled.q.x, x)
+    assert [len(joint.x) for joint in (*unlabelled[:2], *labelled[:2])] == [40] * 4
+    for image, c in zip(labelled.q.x, labelled.q.c, strict=True):
         (at,) = (model.labelled_x == image).all((1, 2, 3)).nonzero()
         assert c.tolist() == torch.eye(3)[LABELS[at[0]]].tolist()
-    assert len(joint.x[40:].unique(dim=0)) == 5, "all labelled observations are drawn"
+    assert len(labelled.q.x.unique(dim=0)) == 5, "all labelled observations are drawn"
 
 
 def test_losses_are_those_of_algorithm_2(model, seeded, x):
     model.eval()
     _, _, terms = model.play(x, seeded(7))
-    draws = seeded(7)
-    q = model.inference(x, draws)
-    p = model.synthesis(80, draws)
-    rho_q, rho_p = (model.discriminator(*joint, None).sigmoid() for joint in (q, p))
-    unlabelled, labelled = slice(0, 40), slice(40, 80)
     expected = {"discriminator_loss": 0.0, "generator_loss": 0.0, "encoder_loss": 0.0}
-    for game in (unlabelled, labelled):
-        expected["discriminator_loss"] -= rho_q[game].log().sum() / 80
-        expected["discriminator_loss"] -= (1 - rho_p[game]).log().sum() / 80
-        expected["generator_loss"] -= rho_p[game].log().sum() / 80
-        expected["encoder_loss"] -= (1 - rho_q[game]).log().sum() / 80
+    for q, p, discriminator in model.games(x, seeded(7)):
+        rho_q, rho_p = (discriminator(*joint, None).sigmoid() for joint in (q, p))
+        expected["discriminator_loss"] -= rho_q.log().sum() / 80
+        expected["discriminator_loss"] -= (1 - rho_p).log().sum() / 80
+        expected["generator_loss"] -= rho_p.log().sum() / 80
+        expected["encoder_loss"] -= (1 - rho_q).log().sum() / 80
     for name, value in expected.items():
         assert_close(terms[name], value.detach())
+
+
+def test_each_game_has_the_discriminator_asked_for(model, own, seeded, x):
+    shared = [game.discriminator for game in model.games(x, seeded(1))]
+    assert shared == [model.discriminator] * 2
+    first, second = (game.discriminator for game in own.games(x, seeded(1)))
+    assert (first, second) == (own.discriminator, own.labelled_discriminator)
+    assert not torch.equal(first.output.map.weight, second.output.map.weight)
+
+
+def test_a_discriminator_learns_from_its_own_game_alone(own, seeded, x):
+    own.config.penalty_weight = 0.0
+    (unlabelled, labelled) = own.games(x, seeded(1))
+    for game, other in ((unlabelled, labelled), (labelled, unlabelled)):
+        own.zero_grad()
+        own._values(game, seeded(2))[0].backward()
+        assert all(p.grad is not None for p in game.discriminator.parameters())
+        assert all(p.grad is None for p in other.discriminator.parameters())
+    own.make_optimizers()
+    owned = own.optimizers()["discriminator"].param_groups[0]["params"]
+    both = [*own.discriminator.parameters(), *own.labelled_discriminator.parameters()]
+    assert list(map(id, owned)) == list(map(id, both))
 
 
 def test_labelled_z_depends_on_the_class(model, seeded, x):
