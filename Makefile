@@ -21,7 +21,9 @@ app: $(READY) ## Open the app; the first time, install it into .venv
 test: $(DEV_READY) ## Run all tests, those in a browser included
 	$(BIN)/python -m pytest -n 2 -m "not browser"
 	chromium=$$($(BIN)/python tests/browser/chromium.py) && \
-		CHROMIUM="$$chromium" $(BIN)/python -m pytest -m browser
+		export CHROMIUM="$$chromium" && \
+		$(BIN)/python -m pytest -n 2 -m "browser and not alone" && \
+		$(BIN)/python -m pytest -m alone
 
 check: $(DEV_READY) ## Lint, formatting, types, layers
 	$(BIN)/ruff check

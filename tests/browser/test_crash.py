@@ -89,6 +89,7 @@ def test_diverged_run_shows_its_message_and_curves(server, open_page, monkeypatc
 
     page.goto(f"{server.url}/replay?run={run}")
     await_plot(page)
+    await_plot(page, "terms")
     assert page.locator(plot_selector("terms")).count() == 1
 
     page.goto(server.url)

@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from mixviz.evaluation.degeneracy import SAME_PLACE
 from mixviz.runs import Status
 from tests.browser.driver import (
@@ -47,6 +49,7 @@ def verdict(page, words):
     return page.get_by_text(words).first
 
 
+@pytest.mark.alone
 def test_collapse_is_watched_steered_and_shared(server, open_page):
     page = open_page(server.url)
     start = button(page, "Watch a mixture collapse")

@@ -22,8 +22,12 @@ from tests.training.conftest import (
 )
 
 CASES = {
-    **{name: {"model": name} for name in MODELS},
-    "samm": {"model": "samm", "components": 5},  # arcs have five classes
+    **{name: {"model": name, "epochs": 2} for name in MODELS},
+    "samm": {"model": "samm", "epochs": 2, "components": 5},  # arcs have five classes
+    "two discriminators": {
+        **{"model": "samm", "epochs": 2, "components": 5},
+        "own_discriminator": True,
+    },
     "two samples": {"model": "gmvae-v2", "samples": 2},
     "batch normalisation": {"model": "gmvae-v2", "dataset": "digits", "batch_size": 300},
     "head and batch normalisation": {"model": "gmvae-v1", "dataset": "digits", "batch_size": 400},
