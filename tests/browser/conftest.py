@@ -1,5 +1,9 @@
-"""Fixtures of the browser tests: servers, the browser, and pages on which nothing may go wrong."""
+"""Fixtures of the browser tests: servers, the browser, and pages on which nothing may go wrong.
 
+With PICTURES=1 in the environment every page is saved below `artifacts/` as it was in the end.
+"""
+
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,7 +91,7 @@ def problems() -> Problems:
 def open_page(
     browser: Browser, problems: Problems, request: pytest.FixtureRequest
 ) -> Iterator[OpenPage]:
-    """Open pages; at the end each is saved as a picture, and none may have had a problem."""
+    """Open pages; in the end none may have had a problem, and each is saved as a picture if asked."""
     contexts: list[BrowserContext] = []
     pages: list[Page] = []
 
@@ -108,11 +112,12 @@ def open_page(
         return page
 
     yield open_
-    PICTURES.mkdir(exist_ok=True)
-    name = re.sub(r"\W+", "-", request.node.name).strip("-")
-    for number, page in enumerate(pages, 1):
-        if not page.is_closed():
-            page.screenshot(path=PICTURES / f"{name}-{number}.png", full_page=True)
+    if os.environ.get("PICTURES"):
+        PICTURES.mkdir(exist_ok=True)
+        name = re.sub(r"\W+", "-", request.node.name).strip("-")
+        for number, page in enumerate(pages, 1):
+            if not page.is_closed():
+                page.screenshot(path=PICTURES / f"{name}-{number}.png", full_page=True)
     for context in contexts:
         context.close()
     assert not problems.found, "\n".join(problems.found)
