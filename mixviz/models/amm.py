@@ -17,7 +17,7 @@ import math
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mixviz.models.amm_config import PRESETS, AMMConfig
@@ -98,6 +98,11 @@ class AMM(MixtureModel):
             self.register_buffer("fixed_means", torch.zeros(config.components, self.latent_size))
         uniform = torch.full((config.components,), 1 / config.components)
         self.register_buffer("class_frequencies", uniform)
+        self.epochs = nn.Buffer(
+            torch.zeros((), dtype=torch.int64), persistent=config.halve_every is not None
+        )
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.register_load_state_dict_post_hook(_loaded)
         initialise_normal(self, config.weight_deviation, generator)
         with torch.no_grad():
             log_variances = self.encoder.c_head.bias[config.components :]
@@ -291,16 +296,15 @@ class AMM(MixtureModel):
 
     def make_optimizers(self) -> None:
         """Make one Adam for each player."""
-        rate = self.config.learning_rate
         self._optimizers = {
             name: torch.optim.Adam(
                 [p for part in parts for p in part.parameters()],
-                lr=rate,
                 betas=(0.5, 0.999),
                 fused=True,
             )
             for name, parts in self._players().items()
         }
+        self.set_rate()
 
     def _players(self) -> dict[str, list[torch.nn.Module]]:
         learned = [self.mixture] if self.config.mixture == "learned" else []
@@ -313,10 +317,20 @@ class AMM(MixtureModel):
     def set_live(self, name: str, value: float) -> None:
         """Change a live setting; the learning rate reaches the optimisers."""
         super().set_live(name, value)
-        if name == "learning_rate":
-            for optimizer in self._optimizers.values():
-                for group in optimizer.param_groups:
-                    group["lr"] = value
+        self.set_rate()
+
+    def set_rate(self) -> None:
+        """Give every optimiser the learning rate, halved as often as the epochs ask for."""
+        every = self.config.halve_every
+        halvings = int(self.epochs) // every if every else 0
+        for optimizer in self._optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * 0.5**halvings
+
+    def end_epoch(self, epoch: int, x: Tensor, generator: Generator) -> None:
+        """Set the learning rate of the next epoch."""
+        self.epochs.fill_(epoch)
+        self.set_rate()
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the three optimisers."""
@@ -329,6 +343,12 @@ def gaussian_draw(output: Tensor, generator: Generator | None) -> tuple[Tensor, 
     if generator is None:
         return mean, log_variance, mean
     return mean, log_variance, reparameterise(mean, log_variance, 1, generator)[0]
+
+
+def _loaded(model: nn.Module, _: object) -> None:
+    """Bring the learning rate up to date with the epochs that were loaded."""
+    assert isinstance(model, AMM)
+    model.set_rate()
 
 
 @torch.enable_grad()

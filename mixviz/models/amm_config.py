@@ -84,6 +84,14 @@ class AMMConfig(ModelConfig):
         gt=0,
         le=0.1,
     )
+    halve_every: int | None = setting(
+        None,
+        "Epochs between halvings",
+        "The learning rate is halved each time so many epochs are over; empty keeps it.",
+        paper="kept",
+        ge=1,
+        le=100_000,
+    )
 
 
 LAPTOP = {

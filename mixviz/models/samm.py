@@ -69,6 +69,7 @@ class SAMM(AMM):
                 "own_discriminator": True,
                 "penalty_weight": 0.1,
                 "learning_rate": 1e-3,
+                "halve_every": 20,
                 "epochs": 80,
             },
             "The arcs are thin: a discriminator held to slope 1 cannot see their edges. "
@@ -84,6 +85,7 @@ class SAMM(AMM):
                 "labelled": 100,
                 "own_discriminator": True,
                 "learning_rate": 1e-3,
+                "halve_every": 75,
                 "epochs": 300,
                 "batch_size": 100,
             },

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import ValidationInfo, field_validator
+from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
@@ -73,6 +74,15 @@ class StartConfig(ModelConfig):
         "Move the teacher's images",
         "Teach with images that are slightly shifted, turned and scaled; results are then those of "
         "data augmentation.",
+    )
+
+    map_blur: float = setting(
+        0.0,
+        "Blur before UMAP",
+        "Standard deviation, in pixels, of a Gaussian blur of the images that UMAP sees: neighbours "
+        "then differ by what is in them rather than by where its edges lie.",
+        ge=0,
+        le=10,
     )
 
     @field_validator("init")
@@ -190,13 +200,17 @@ class StartedModel(GradientModel):
                 f"take components={len(x)} or less, or init=random."
             )
         seed, seed_of_mixture = random_state(generator), random_state(generator)
-        values = codes if codes is not None and self.config.maps_codes else x.flatten(1)
+        values = codes if codes is not None and self.config.maps_codes else x
         chosen = torch.arange(len(x), device=x.device)
         if len(x) > _MOST_MAPPED:
             chosen = torch.randperm(len(x), generator=generator, device=x.device)[:_MOST_MAPPED]
         points = values[chosen].cpu().numpy()
         if not np.isfinite(points).all():
             return
+        if self.config.map_blur and values.ndim == 4:
+            deviations = (0, 0, self.config.map_blur, self.config.map_blur)
+            points = gaussian_filter(points, deviations)
+        points = points.reshape(len(points), -1)
         what = "codes" if self.config.maps_codes else "observations"
         task = f"UMAP of {len(points):,} {what}, then a Gaussian mixture"
         self.report(task, 0.0)

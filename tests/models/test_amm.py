@@ -384,3 +384,20 @@ def test_pixels_are_bounded_and_vectors_are_not(lively, seeded, shape):
     found = model.sample(torch.arange(3).repeat(20), seeded(0))
     assert found.shape == (60, *shape)
     assert (found.min() >= 0 and found.max() <= 1) == (shape == IMAGE)
+
+
+def test_learning_rate_is_halved_by_epochs_and_follows_a_live_change(lively, x, seeded):
+    model = lively(halve_every=2, learning_rate=4e-3)
+    model.make_optimizers()
+    rates = []
+    for epoch in range(1, 6):
+        model.end_epoch(epoch, x, seeded(0))
+        rates.append({g["lr"] for o in model.optimizers().values() for g in o.param_groups})
+    assert rates == [{4e-3}, {2e-3}, {2e-3}, {1e-3}, {1e-3}]
+    model.set_live("learning_rate", 8e-3)
+    assert model.optimizers()["encoder"].param_groups[0]["lr"] == 2e-3
+    other = lively(halve_every=2, learning_rate=4e-3)
+    other.make_optimizers()
+    other.load_state_dict(model.state_dict())
+    assert other.optimizers()["encoder"].param_groups[0]["lr"] == 1e-3
+    assert "epochs" not in lively().state_dict()  # runs from before there were halvings load

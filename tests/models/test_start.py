@@ -95,6 +95,31 @@ def test_of_many_observations_some_have_no_teacher(make, blobs, seeded, unmapped
     assert (totals == 0).sum() == 100
 
 
+def test_images_are_blurred_before_umap_and_codes_are_not(make, seeded, monkeypatch):
+    seen = []
+
+    def fit(method, points, settings, count, progress):
+        seen.append(points)
+        return points[:, :count], None
+
+    monkeypatch.setattr(start, "fit_map", fit)
+    x = torch.zeros(30, 1, 5, 5)
+    x[torch.arange(30), 0, 2, torch.arange(30) % 5] = 1  # a dot in the middle row
+    settings = {"teacher_epochs": 1, "map_blur": 1.0, "components": 2}
+    given = make("gmvae-v2", (1, 5, 5), init="umap-gmm", **settings)
+    given.find_clusters(x, seeded(0))
+    weight = np.exp(-0.5 * (np.arange(5) - 2.0) ** 2)
+    column = weight / np.exp(-0.5 * np.arange(-4, 5) ** 2.0).sum()
+    dot = seen[0][2].reshape(5, 5)  # in the middle
+    assert dot.sum() == pytest.approx(1, abs=1e-5)
+    assert dot[2] / dot[2].sum() == pytest.approx(dot[:, 2] / dot[:, 2].sum(), abs=1e-5)
+    assert dot[2, 1] / dot[2, 2] == pytest.approx(column[1] / column[2], abs=0.02)
+    codes = torch.randn((30, 3), generator=seeded(1))
+    mapped = make("gmvae-v2", (1, 5, 5), init="ae-umap-gmm", pretrain_epochs=1, **settings)
+    mapped.find_clusters(x, seeded(0), codes)
+    assert seen[1] == pytest.approx(codes.numpy())
+
+
 def test_codes_that_are_not_finite_leave_no_teacher(make, blobs, seeded, unmapped):
     model = taught(make, "nvisa", init="ae-umap-gmm", pretrain_epochs=1)
     model.find_clusters(blobs[0], seeded(0), torch.full((400, 3), torch.nan))

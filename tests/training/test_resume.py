@@ -26,7 +26,7 @@ CASES = {
     "samm": {"model": "samm", "epochs": 2, "components": 5},  # arcs have five classes
     "two discriminators": {
         **{"model": "samm", "epochs": 2, "components": 5},
-        "own_discriminator": True,
+        **{"own_discriminator": True, "halve_every": 1},
     },
     "two samples": {"model": "gmvae-v2", "samples": 2},
     "batch normalisation": {"model": "gmvae-v2", "dataset": "digits", "batch_size": 300},
