@@ -70,17 +70,36 @@ def test_the_same_seed_gives_the_same_map_and_another_seed_another(clusters):
     assert (fit_map("umap", clusters[0], other, 2)[0] != first).any()
 
 
+@pytest.mark.parametrize("dimensions", [5, 50])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_neighbours_are_the_nearest(clusters, metric):
-    latents, new = clusters[0], clusters[2].astype(np.float32)
-    search = ExactNeighbours(latents, 7, metric, 1)
+def test_neighbours_are_the_nearest(metric, dimensions):
+    rng = np.random.default_rng(1)
+    latents = rng.normal(3, 1, size=(1500, dimensions)).astype(np.float32)
+    new = rng.normal(3, 1, size=(20, dimensions)).astype(np.float32)
+    search = ExactNeighbours(latents, 7, metric, 2)
     to_each, to_new = (cdist(points, latents, metric) for points in (latents, new))
+    assert (search.indices[:, 0] == np.arange(1500)).all()
+    assert (search.distances[:, 0] == 0).all()  # a rounding error would be a nearest neighbour
     assert (search.indices == to_each.argsort(1)[:, :7]).all()
-    assert search.distances == pytest.approx(np.sort(to_each, 1)[:, :7], abs=1e-3)
+    assert search.distances == pytest.approx(np.sort(to_each, 1)[:, :7], rel=1e-3, abs=1e-6)
     indices, distances = search.query(new, 4, epsilon=0.1)
     assert (indices == to_new.argsort(1)[:, :4]).all()
-    assert distances == pytest.approx(np.sort(to_new, 1)[:, :4], abs=1e-3)
+    assert distances == pytest.approx(np.sort(to_new, 1)[:, :4], rel=1e-3, abs=1e-6)
     assert (indices.dtype, distances.dtype) == (np.int32, np.float32)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_neighbours_of_what_is_there_many_times(metric):
+    rng = np.random.default_rng(1)
+    latents = rng.normal(size=(60, 20)).astype(np.float32)
+    latents[:30] = latents[0]
+    latents[30:40] = 0
+    search = ExactNeighbours(latents, 7, metric, 2)
+    assert (search.distances[:, 0] == 0).all()
+    assert (np.sort(search.indices)[:30] < 30).all()
+    assert (search.distances[:40] == 0).all()
+    assert set(search.indices[30:40].flat) == set(range(30, 40))
+    assert all(i in row for i, row in enumerate(search.indices))
 
 
 @COMPILED
