@@ -67,7 +67,7 @@ class ExactNeighbours(NNDescent):
         columns = [np.linalg.norm(points - self._latents[nearest], axis=1) for nearest in indices.T]
         distances = np.stack(columns, axis=1).astype(np.float32)
         if self._cosine:
-            distances = distances**2 / 2
+            distances = (distances**2 / 2).astype(np.float32)
         order = distances.argsort(axis=1, kind="stable")
         return (
             np.take_along_axis(indices, order, axis=1).astype(np.int32),

@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mixviz.models.amm_config import PRESETS, AMMConfig
-from mixviz.models.base import Components, MixtureModel, Terms
+from mixviz.models.base import Components, MixtureModel, Terms, halved
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.networks.amm import (
     ComponentNetwork,
@@ -321,11 +321,11 @@ class AMM(MixtureModel):
 
     def set_rate(self) -> None:
         """Give every optimiser the learning rate, halved as often as the epochs ask for."""
-        every = self.config.halve_every
-        halvings = int(self.epochs) // every if every else 0
+        config = self.config
+        rate = halved(config.learning_rate, int(self.epochs), config.halve_every)
         for optimizer in self._optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * 0.5**halvings
+                group["lr"] = rate
 
     def end_epoch(self, epoch: int, x: Tensor, generator: Generator) -> None:
         """Set the learning rate of the next epoch."""

@@ -78,7 +78,7 @@ class AMMConfig(ModelConfig):
     learning_rate: float = setting(
         2e-4,
         "Learning rate",
-        "Step size of Adam (first moment 0.5) for all networks.",
+        "Step size of Adam (first moment 0.5) for all networks, before any halving.",
         paper="2e-4",
         live=True,
         gt=0,
@@ -117,7 +117,7 @@ PRESETS: dict[str, Preset] = {
         "8x8 digits, K=10",
         "digits",
         {**LAPTOP, "components": 10, "epochs": 300, "batch_size": 100},
-        "Slopes of 8x8 images are steeper than those of MNIST, so that the penalty weighs less. "
+        "Slopes of 8x8 images are steeper, so that the penalty weighs less than the paper's on MNIST. "
         + APART,
     ),
     "amm-mnist-laptop": Preset(

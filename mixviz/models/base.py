@@ -1,5 +1,6 @@
 """What every mixture model offers to the trainer, the evaluation and the pictures."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,6 +126,11 @@ class MixtureModel(nn.Module, ABC):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimisers by name; their state is part of a checkpoint."""
         return {}
+
+
+def halved(rate: float, epochs: float, every: float | None) -> float:
+    """Return a learning rate after `epochs`, halved each time `every` of them are over."""
+    return rate * 0.5 ** math.floor(epochs / every) if every else rate
 
 
 class GradientModel(MixtureModel):

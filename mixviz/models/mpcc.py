@@ -27,7 +27,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mixviz.errors import MixvizError
-from mixviz.models.base import Components, MixtureModel, Terms
+from mixviz.models.base import Components, MixtureModel, Terms, halved
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.mpcc_config import MPCC_PRESETS, AIMConfig, MPCCConfig
 from mixviz.models.mpcc_prior import LearnedPrior, Prior
@@ -339,11 +339,10 @@ class MPCC(MixtureModel):
 
     def set_rates(self) -> None:
         """Give every optimiser its learning rate, halved as often as the epochs ask for."""
-        every = self.config.halve_every
-        factor = 0.5 ** (int(self.epochs) // every) if every else 1.0
         for name, optimizer in self._optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = factor * getattr(self.config, _rate_of(name))
+                rate = getattr(self.config, _rate_of(name))
+                group["lr"] = halved(rate, int(self.epochs), self.config.halve_every)
 
 
 def _loaded(model: nn.Module, _: object) -> None:

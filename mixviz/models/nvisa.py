@@ -24,7 +24,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixviz.models.base import Components, Terms
+from mixviz.models.base import Components, Terms, halved
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.latent_fit import MOST_FITTED, FittedMixture, quiet, random_state
 from mixviz.models.networks import architecture, initialise
@@ -118,8 +118,8 @@ class NVISA(StartedModel):
     @property
     def rate(self) -> float:
         """Learning rate of the present epoch."""
-        halvings = math.floor(self.own_epochs / self.config.halving_period)
-        return self.config.learning_rate * 0.5**halvings
+        config = self.config
+        return halved(config.learning_rate, self.own_epochs, config.halving_period)
 
     # ---- generative model and recognition ----------------------------------------------------
 

@@ -9,11 +9,11 @@ class is observed:
 
 Both games count half. q(z|x, c) shares the column of z with the unlabelled encoder.
 
-A discriminator that both games share sees the mean of their inference joints. That mean is matched,
-too, when q(c|x) is crosswise to the classes and p makes both, and the labelled observations push
-q(c|x) there: where they are, D expects data, not samples. On arcs the components ended one-to-one
-with the arcs, and crosswise to their labels. With `own_discriminator` each game must be matched by
-itself, which leaves no such way out.
+A shared discriminator compares p with the mean of the two inference joints alone. That mean can also
+be matched with the components of q(c|x) permuted against the classes, and training drives it there:
+at labelled pairs (x, c) the discriminator already expects inference samples, so that the encoder
+moves away from the true class. On arcs the components then were the arcs, with other labels. With
+`own_discriminator` each game has to be matched by itself.
 """
 
 from typing import ClassVar
@@ -44,13 +44,17 @@ class SAMMConfig(AMMConfig):
     own_discriminator: bool = setting(
         False,
         "Discriminator of its own",
-        "Judge the labelled game by a discriminator of its own. One that both games share is content "
-        "when they match on average, with components crosswise to the classes.",
+        "Give the labelled game a discriminator of its own. A shared one is satisfied when both games "
+        "match on average, which components permuted against the classes do.",
         paper="shared",
     )
 
 
-_OWN = "Each game has a discriminator of its own, without which components end crosswise to the classes. "
+_OWN = (
+    "Each game has a discriminator of its own, without which components end permuted against the "
+    "classes. "
+)
+_HALVED = "Halvings of the learning rate end the oscillation of the players. "
 
 
 class SAMM(AMM):
@@ -74,6 +78,7 @@ class SAMM(AMM):
             },
             "The arcs are thin: a discriminator held to slope 1 cannot see their edges. "
             + _OWN
+            + _HALVED
             + APART,
         ),
         "samm-digits-laptop": Preset(
@@ -89,9 +94,8 @@ class SAMM(AMM):
                 "epochs": 300,
                 "batch_size": 100,
             },
-            "Slopes of 8x8 images are steeper than those of MNIST, so that the penalty weighs less. "
-            + _OWN
-            + APART,
+            "Slopes of 8x8 images are steeper, so that the penalty weighs less than the paper's on "
+            "MNIST. " + _OWN + _HALVED + APART,
         ),
         "samm-mnist-laptop": Preset(
             "MNIST in minutes: dense network, 100 labels",

@@ -79,8 +79,8 @@ class StartConfig(ModelConfig):
     map_blur: float = setting(
         0.0,
         "Blur before UMAP",
-        "Standard deviation, in pixels, of a Gaussian blur of the images that UMAP sees: neighbours "
-        "then differ by what is in them rather than by where its edges lie.",
+        "Standard deviation, in pixels, of a Gaussian blur of the images that UMAP sees, so that shapes "
+        "count more than the exact place of their edges. Vectors and codes are not blurred.",
         ge=0,
         le=10,
     )
@@ -218,8 +218,7 @@ class StartedModel(GradientModel):
             points = PCA(_PRINCIPAL, svd_solver="randomized", random_state=seed).fit_transform(
                 points
             )
-        neighbours = min(_NEIGHBOURS, len(points) - 1)
-        settings = UMAPSettings(neighbours=neighbours, min_dist=0.0, seed=seed)
+        settings = UMAPSettings(neighbours=_NEIGHBOURS, min_dist=0.0, seed=seed)
         count = min(_COORDINATES, len(points) - 2, points.shape[1])
         coordinates, _ = fit_map(
             "umap", points, settings, count, lambda share: self.report(task, 0.9 * share)
