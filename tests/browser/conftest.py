@@ -101,7 +101,7 @@ def open_page(
                 viewport={"width": width, "height": 1000},
                 color_scheme="dark" if dark else "light",
             )
-            context.set_default_timeout(60_000)
+            context.set_default_timeout(120_000)
             contexts.append(context)
         else:
             context = beside.context

@@ -206,7 +206,7 @@ def plot_selector(plot: str) -> str:
     return f'.live-plot[data-frames][aria-label^="{starts[plot]}"]'
 
 
-def await_plot(page: Page, plot: str = "latent", timeout: float = 60) -> None:
+def await_plot(page: Page, plot: str = "latent", timeout: float = 120) -> None:
     """Wait until a live plot has been drawn for the first time."""
     page.wait_for_selector(plot_selector(plot), timeout=1000 * timeout)
 

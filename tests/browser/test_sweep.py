@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from mixviz.runs import Status
 from tests.browser.driver import button, until
 
@@ -15,21 +17,22 @@ runs:
 """
 
 
+@pytest.mark.alone
 def test_a_sweep_outlives_its_tab_and_stops(server, open_page):
     page = open_page(f"{server.url}/compare?show=Sweep")
     area = page.get_by_role("textbox", name="Sweep, in YAML")
     area.fill(TEXT)
     area.press("Control+Enter")
-    page.get_by_text(": 0 done, 4 missing").wait_for(timeout=60_000)
+    page.get_by_text(": 0 done, 4 missing").wait_for(timeout=120_000)
     button(page, "Train what is missing").click()
-    page.get_by_text(re.compile(r"\b[1-9]\d* in training")).wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"\b[1-9]\d* in training")).wait_for(timeout=120_000)
     page.close()
 
     page = open_page(f"{server.url}/compare?show=Sweep", width=400)
-    page.get_by_text("0 of 4 runs have ended").wait_for(timeout=60_000)
+    page.get_by_text("0 of 4 runs have ended").wait_for(timeout=120_000)
     assert page.get_by_role("textbox", name="Sweep, in YAML").input_value() == TEXT
     button(page, "Stop").click()
-    page.get_by_text(": 0 done, 4 missing").wait_for(timeout=60_000)
+    page.get_by_text(": 0 done, 4 missing").wait_for(timeout=120_000)
     found = [run for run in server.store.runs() if run.tags == ("of a browser",)]
     assert len(found) == 4
     assert Status.STOPPED in {run.status for run in found}
