@@ -82,7 +82,7 @@ def test_merging_by_keyboard_follows_everywhere(server, pictures, open_page):
     before = rows.count()
     slider(page, "Merge components down to").focus()
     page.keyboard.press("ArrowLeft")
-    until(page, lambda: rows.count() == before - 1, 60, "one row less")
+    until(page, lambda: rows.count() == before - 1, 120, "one row less")
     assert f"k={before - 1}" in page.url
     assert any("+" in name for name in page.locator(".cm-table tbody th").all_inner_texts())
     page.get_by_text(f"of {before - 1}", exact=False).first.wait_for()
@@ -102,7 +102,7 @@ def test_typed_name_is_kept_and_used(server, pictures, open_page):
     page.keyboard.type("my <b>own</b>", delay=50)
     page.keyboard.press("Enter", delay=50)
     expected = f"{component} · my <b>own</b>"
-    until(page, lambda: first.inner_text().strip() == expected, 60, "the name in the matrix")
+    until(page, lambda: first.inner_text().strip() == expected, 120, "the name in the matrix")
     assert given_names(server.store, pictures.id) == {component: "my <b>own</b>"}
 
 

@@ -35,14 +35,14 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     until(
         page,
         lambda: state.is_file() and json.loads(state.read_bytes())["step"] >= 20,
-        60,
+        120,
         "a checkpoint",
     )
     server.kill()
     killed = store.get(run)
     saved = json.loads(state.read_bytes())["step"]
     assert 20 <= saved <= killed.step < killed.total_steps
-    until(page, lambda: store.get(run).status is Status.INTERRUPTED, 60, "interrupted")
+    until(page, lambda: store.get(run).status is Status.INTERRUPTED, 120, "interrupted")
 
     server.start()
     page.goto(f"{server.url}/train?run={run}")
@@ -51,7 +51,7 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     assert store.get(run).status is Status.INTERRUPTED
     rows = store.terms(run)
     button(page, "Resume").click()
-    until(page, lambda: store.get(run).status is not Status.INTERRUPTED, 60, "resumed")
+    until(page, lambda: store.get(run).status is not Status.INTERRUPTED, 120, "resumed")
     lowest = killed.step
     while (now := store.get(run)).status is not Status.FINISHED:
         assert now.status in (Status.QUEUED, Status.RUNNING), now

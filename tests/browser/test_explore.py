@@ -68,7 +68,7 @@ def test_lasso_to_images_and_back(server, run, open_page):
     page.wait_for_selector(MAP, timeout=120_000)
     page.get_by_text("draw on the map to select").wait_for()
     draw_around(page, LASSO)
-    count, total = until(page, lambda: selected(page), 60, "what is selected")
+    count, total = until(page, lambda: selected(page), 120, "what is selected")
     until(page, lambda: drawn(page), 30, "the outline in the link")
 
     encoding = encode_run(server.store, run)
@@ -91,7 +91,7 @@ def test_lasso_to_images_and_back(server, run, open_page):
 
     again = open_page(page.url, beside=page)
     again.wait_for_selector(MAP)
-    assert until(again, lambda: selected(again), 60)[0] == pytest.approx(count, abs=3)
+    assert until(again, lambda: selected(again), 120)[0] == pytest.approx(count, abs=3)
     until(again, lambda: greyed(again) > 0, 30, "greyed points")
 
     button(again, "Clear").click()
@@ -155,7 +155,7 @@ def test_three_dimensions_and_colours(server, open_page):
     page.wait_for_selector(MAP, timeout=120_000)
     kinds = page.locator(MAP).evaluate("d => d.data.map(t => t.type)")
     assert set(kinds) == {"scatter3d"}
-    count, total = until(page, lambda: selected(page), 60)
+    count, total = until(page, lambda: selected(page), 120)
     grey = page.locator(MAP).evaluate("d => d._fullData.find(t => t.uid === 'greyed').x.length")
     assert grey == total - count
     assert page.locator(MAP).evaluate("d => d._fullData.some(t => t.marker?.showscale)")

@@ -45,7 +45,7 @@ def test_zip_is_uploaded_clustered_and_explored(server, open_page):
     (run,) = until(
         page,
         lambda: [r for r in server.store.runs() if r.dataset == "squares" and r.status.live],
-        60,
+        120,
         "a run",
     )
     assert "least BIC" in run.note
@@ -53,7 +53,7 @@ def test_zip_is_uploaded_clustered_and_explored(server, open_page):
     page.get_by_text("squares, K=").first.wait_for()
     until(page, lambda: server.store.snapshot_steps(run.id), 120, "a snapshot")
     server.store.send(run.id, "stop")
-    until(page, lambda: not server.store.get(run.id).status.live, 60, "the end of the run")
+    until(page, lambda: not server.store.get(run.id).status.live, 120, "the end of the run")
     page.goto(f"{server.url}/explore?run={run.id}")
     page.wait_for_selector(".live-plot[data-frames]", timeout=120_000)
 

@@ -54,7 +54,7 @@ def test_link_restores_four_runs_at_a_step_and_a_slider_moves_all(server, figure
     shown(page, server, runs, marks[marks.index(step) + 1])
     page.keyboard.press("Home")
     shown(page, server, runs, marks[0])
-    until(page, lambda: asked(page) == marks[0], 60, "the step in the link")
+    until(page, lambda: asked(page) == marks[0], 120, "the step in the link")
 
     again = open_page(page.url, beside=page)
     await_plot(again)
@@ -70,7 +70,7 @@ def test_play_advances_and_pause_stops(server, figures, open_page):
     shown(page, server, [run], marks[0])
     button(page, "Play").click()
     button(page, "Pause").wait_for()
-    until(page, lambda: page.evaluate(STEPS)[0] >= marks[4], 60, "frames while playing")
+    until(page, lambda: page.evaluate(STEPS)[0] >= marks[4], 120, "frames while playing")
     button(page, "Pause").click()
     button(page, "Play").wait_for()
     page.wait_for_timeout(1000)
@@ -150,7 +150,7 @@ def test_animation_is_exported_as_a_page_that_works_offline(
     runs = [page.url.partition("run=")[2].partition("&")[0], figures[0].id]
     page.goto(f"{server.url}/replay?run={runs[0]}&with={runs[1]}")
     await_plot(page)
-    until(page, lambda: len(page.evaluate(STEPS)) == 2, 60, "two runs")
+    until(page, lambda: len(page.evaluate(STEPS)) == 2, 120, "two runs")
     page.locator("[data-testid=stExpander] summary").filter(has_text="Export").click()
     saved = save(page, "Animation as HTML", "animation.html")
     path = tmp_path / "animation.html"
@@ -167,7 +167,7 @@ def test_animation_is_exported_as_a_page_that_works_offline(
     first = offline.evaluate(points)
     offline.get_by_role("slider", name="Step").focus()
     offline.keyboard.press("End")
-    until(offline, lambda: offline.evaluate(points) != first, 60, "other points")
+    until(offline, lambda: offline.evaluate(points) != first, 120, "other points")
     assert offline.locator("output").inner_text() != step
 
 

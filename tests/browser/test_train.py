@@ -27,13 +27,13 @@ def test_preset_sets_its_values_and_starts(server, open_page):
     page = open_page(f"{server.url}/train")
     choose(page, "Model", "GMVAE v1")
     choose(page, "Preset", "v1 figure 2c")
-    until(page, lambda: number(page, "Consistency weight α").input_value() == "0", 60)
+    until(page, lambda: number(page, "Consistency weight α").input_value() == "0", 120)
     assert number(page, "z-prior weight η").input_value() == "1"
     print(estimated(page))
     button(page, "Start training").click()
     page.wait_for_url(re.compile("run="))
     run = page.url.partition("run=")[2].partition("&")[0]
-    until(page, lambda: server.store.get(run).status is Status.RUNNING, 60, "running")
+    until(page, lambda: server.store.get(run).status is Status.RUNNING, 120, "running")
     await_plot(page)
     found = server.store.get(run).config
     assert (found["model"], found["dataset"]) == ("gmvae-v1", "arcs")
@@ -56,7 +56,7 @@ def test_missing_data_set_shows_the_reason_and_the_command(tmp_path, open_page):
         assert button(page, "Start training").is_disabled()
         button(page, "Download now").wait_for()
         choose(page, "Data set", "Arcs")
-        until(page, lambda: button(page, "Start training").is_enabled(), 60)
+        until(page, lambda: button(page, "Start training").is_enabled(), 120)
     finally:
         server.kill()
 
@@ -80,14 +80,14 @@ def watch_images(page, server, epochs):
     await_plot(page)
     page.get_by_text("Samples of each component").wait_for()
     page.get_by_text("Reconstructions", exact=True).wait_for()
-    until(page, lambda: [width > 100 for width in images(page)] == [True] * 2, 60, "images")
+    until(page, lambda: [width > 100 for width in images(page)] == [True] * 2, 120, "images")
     return run
 
 
 def test_images_show_samples_and_reconstructions(server, open_page):
     page = open_page(f"{server.url}/train")
     choose(page, "Preset", "8x8 digits, K=20")
-    until(page, lambda: number(page, "Components (K)").input_value() == "20", 60)
+    until(page, lambda: number(page, "Components (K)").input_value() == "20", 120)
     run = watch_images(page, server, epochs=4)
     assert server.store.get(run).config["run"]["epochs"] == 4
     until(page, lambda: server.store.get(run).status is Status.FINISHED, 90, "finished")
@@ -99,6 +99,6 @@ def test_images_show_samples_and_reconstructions(server, open_page):
 def test_mnist_trains(server, open_page):
     page = open_page(f"{server.url}/train")
     choose(page, "Preset", "MNIST in two minutes")
-    until(page, lambda: number(page, "Components (K)").input_value() == "16", 60)
+    until(page, lambda: number(page, "Components (K)").input_value() == "16", 120)
     run = watch_images(page, server, epochs=1)
     assert server.store.get(run).dataset == "mnist"
