@@ -21,9 +21,7 @@ app: $(READY) ## Open the app; the first time, install it into .venv
 test: $(DEV_READY) ## Run all tests, those in a browser included
 	$(BIN)/python -m pytest -n 2 --ignore=tests/browser
 	chromium=$$($(BIN)/python tests/browser/chromium.py) && \
-		export CHROMIUM="$$chromium" && \
-		$(BIN)/python -m pytest -n 2 -m "not alone" tests/browser && \
-		$(BIN)/python -m pytest -m alone tests/browser
+		CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser
 
 check: $(DEV_READY) ## Lint, formatting, types, layers
 	$(BIN)/ruff check

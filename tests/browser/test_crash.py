@@ -3,7 +3,6 @@
 import json
 import math
 
-import pytest
 import torch
 
 from mixviz.runs import Status
@@ -13,7 +12,6 @@ from tests.browser.driver import await_plot, button, look, plot_selector, until
 from tests.training.conftest import at_call
 
 
-@pytest.mark.alone
 def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, problems):
     problems.server_may_die = True
     server = own_server

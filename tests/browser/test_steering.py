@@ -3,8 +3,6 @@
 import re
 import time
 
-import pytest
-
 from mixviz.evaluation.degeneracy import SAME_PLACE
 from mixviz.runs import Status
 from tests.browser.driver import (
@@ -49,7 +47,6 @@ def verdict(page, words):
     return page.get_by_text(words).first
 
 
-@pytest.mark.alone
 def test_collapse_is_watched_steered_and_shared(server, open_page):
     page = open_page(server.url)
     start = button(page, "Watch a mixture collapse")

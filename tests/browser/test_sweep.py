@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from mixviz.runs import Status
 from tests.browser.driver import button, until
 
@@ -17,7 +15,6 @@ runs:
 """
 
 
-@pytest.mark.alone
 def test_a_sweep_outlives_its_tab_and_stops(server, open_page):
     page = open_page(f"{server.url}/compare?show=Sweep")
     area = page.get_by_role("textbox", name="Sweep, in YAML")
