@@ -3,7 +3,7 @@
 import streamlit as st
 
 from mixviz.runs import Run, Snapshot, Status
-from mixviz.ui import keys, panels, steering
+from mixviz.ui import panels, steering
 from mixviz.ui.config_form import duration
 from mixviz.ui.panels import History
 from mixviz.ui.runs import badge, literal, title
@@ -34,7 +34,7 @@ def watch(run: Run) -> None:
     if run.message and not live and not (run.status is Status.INTERRUPTED and run.owner):
         st.error(literal(run.message), icon=":material/error:")
     if not store().snapshot_steps(run.id):
-        st.fragment(_wait_for_first, run_every=TICK if live else None)(run.id, live)
+        st.fragment(_wait_for_first, run_every=TICK if live else None)(run.id, run.status)
         return
     labelled = bool(len(panels.subsample_of(run.id, run.created).labels))
     colour_by = panels.colouring(labelled)
@@ -45,31 +45,28 @@ def watch(run: Run) -> None:
     st.fragment(_progress, run_every=every(MIDDLE_TICK))(run.id)
     left, right = st.columns([3, 2])
     with left:
-        st.fragment(_latent, run_every=every(TICK))(run.id, colour_by, live)
+        st.fragment(_latent, run_every=every(TICK))(run.id, colour_by, run.status)
     with right:
         st.fragment(_mixture, run_every=every(MIDDLE_TICK))(run.id)
     st.fragment(_rest, run_every=every(SLOW_TICK))(run.id)
 
 
-def _wait_for_first(run: str, live: bool) -> None:
-    """Wait for the first snapshot."""
+def _wait_for_first(run: str, drawn: Status) -> None:
+    """Wait for the first snapshot, or for a status other than that the page was drawn with."""
     now = store().get(run)
-    if store().snapshot_steps(run) or now.status.live != live:
+    if store().snapshot_steps(run) or now.status is not drawn:
         st.rerun()
-    if live:
+    if drawn.live:
         doing = literal(now.message) or "Preparing the data and the model …"
         st.info(doing, icon=":material/hourglass_top:")
 
 
-def _latent(run_id: str, colour_by: str, live: bool) -> None:
-    """Latent space; it also notices when the run starts or ends."""
+def _latent(run_id: str, colour_by: str, drawn: Status) -> None:
+    """Latent space; it also notices when the run's status is not that the page was drawn with."""
     run = store().get(run_id)
-    status_key = f"{keys.HISTORY}.{run_id}.status"
-    if st.session_state.setdefault(status_key, run.status) != run.status or run.status.live != live:
-        # Buttons and timers belong to the page: draw it all once more.
-        st.session_state[status_key] = run.status
-        st.rerun()
-    if live:
+    if run.status is not drawn:
+        st.rerun()  # buttons and timers belong to the page
+    if drawn.live:
         store().watch(run_id)
     snapshot = _latest(run_id)
     subsample = panels.subsample_of(run_id, run.created)

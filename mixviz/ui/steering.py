@@ -20,7 +20,7 @@ from mixviz.ui.config_form import (
 from mixviz.ui.runs import literal
 from mixviz.ui.services import jobs, store
 
-_SETTLED = 3.0  # seconds after which a value that was sent is in force
+_SETTLED = 3.0  # seconds after which a value that the trainer took is among the run's events
 
 
 def buttons(run: Run) -> None:
@@ -84,20 +84,23 @@ def _current(run: Run, name: str, events: list[Event]) -> float:
 def outdated(run: Run, events: list[Event]) -> bool:
     """Whether a slider differs from the run, which was steered from another tab or a terminal."""
     return any(
-        _settled(key) and st.session_state.get(key, current) != current
+        st.session_state.get(key, current) != current and _settled(run, name, key)
         for name in model_class(run.model).Config.live_fields()
         for key, current in [(f"{keys.LIVE}{run.id}.{name}", _current(run, name, events))]
     )
 
 
-def _settled(key: str) -> bool:
-    return time.monotonic() - st.session_state.get(f"{key}.sent", 0.0) > _SETTLED
+def _settled(run: Run, name: str, key: str) -> bool:
+    """Whether the trainer has had the time to take what this tab sent."""
+    return time.monotonic() - st.session_state.get(f"{key}.sent", 0.0) > _SETTLED and name not in {
+        command.field for command in store().open_commands(run.id)
+    }
 
 
 def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) -> None:
     key = f"{keys.LIVE}{run.id}.{name}"
     title = field.title or name
-    if key not in st.session_state or _settled(key):
+    if key not in st.session_state or _settled(run, name, key):
         # First shown, or changed from another tab or a terminal.
         st.session_state[key] = current
     common: dict[str, Any] = {

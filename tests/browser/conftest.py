@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mixviz.runs import Run, Status
 from mixviz.runs.bundle import import_shipped
 from mixviz.training.config import plan
 from mixviz.training.trainer import Trainer, create_run
-from tests.browser.driver import ROOT, Problems, Server, chromium
+from tests.browser.driver import PATIENCE, ROOT, Problems, Server, chromium
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 PICTURES = ROOT / "artifacts"
 
@@ -101,7 +103,7 @@ def open_page(
                 viewport={"width": width, "height": 1000},
                 color_scheme="dark" if dark else "light",
             )
-            context.set_default_timeout(120_000)
+            context.set_default_timeout(1000 * PATIENCE)
             contexts.append(context)
         else:
             context = beside.context

@@ -30,6 +30,7 @@ from tests.browser.chromium import find_chromium
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 120  # seconds that a test waits for what must come, on a slow machine too
 
 # Counts elements of class `live-plot` that leave the document: a chart that was mounted again.
 COUNT_REMOUNTS = """
@@ -98,7 +99,7 @@ class Server:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -206,24 +207,24 @@ def plot_selector(plot: str) -> str:
     return f'.live-plot[data-frames][aria-label^="{starts[plot]}"]'
 
 
-def await_plot(page: Page, plot: str = "latent", timeout: float = 120) -> None:
+def await_plot(page: Page, plot: str = "latent") -> None:
     """Wait until a live plot has been drawn for the first time."""
-    page.wait_for_selector(plot_selector(plot), timeout=1000 * timeout)
+    page.wait_for_selector(plot_selector(plot), timeout=1000 * PATIENCE)
 
 
-def until(page: Page, condition: Callable[[], T], seconds: float, what: str = "") -> T:
+def until(page: Page, condition: Callable[[], T], what: str = "") -> T:
     """Wait for a condition while the page lives, and return what it gave."""
-    limit = time.monotonic() + seconds
+    limit = time.monotonic() + PATIENCE
     while not (found := condition()):
-        assert time.monotonic() < limit, f"not within {seconds:g} s: {what or condition}"
+        assert time.monotonic() < limit, f"not within {PATIENCE} s: {what or condition}"
         page.wait_for_timeout(100)
     return found
 
 
-def await_frames(page: Page, count: int, plot: str = "latent", seconds: float = 60) -> None:
+def await_frames(page: Page, count: int, plot: str = "latent") -> None:
     """Wait until a live plot has been drawn `count` times more."""
     goal = frames(page, plot) + count
-    until(page, lambda: frames(page, plot) >= goal, seconds, f"{count} more frames")
+    until(page, lambda: frames(page, plot) >= goal, f"{count} more frames")
 
 
 def look(page: Page, expression: str, plot: str = "latent") -> Any:
@@ -238,10 +239,11 @@ def slider(page: Page, label: str) -> Locator:
 
 def choose(page: Page, label: str, option: str) -> None:
     """Choose from a select box, which closes when the page is put together meanwhile."""
-    for patience in (5_000, 5_000, 30_000):
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
         page.get_by_role("combobox", name=label).click()
         try:
-            page.get_by_role("option", name=option).first.click(timeout=patience)
+            page.get_by_role("option", name=option).first.click(timeout=5_000)
         except TimeoutError:
             page.keyboard.press("Escape")
         else:

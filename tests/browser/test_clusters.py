@@ -55,7 +55,7 @@ def test_click_on_a_cell_shows_its_images(server, pictures, open_page):
     assert np.array_equal(
         shown[: step * len(pixels) : step, : step * len(pixels) : step, 0], pixels
     )
-    until(page, lambda: f"cell={row}-{column}" in page.url, 30, "the cell in the link")
+    until(page, lambda: f"cell={row}-{column}" in page.url, "the cell in the link")
 
     again = open_page(page.url, beside=page)
     again.wait_for_selector(f'[data-cell="{row}-{column}"][aria-pressed="true"]')
@@ -72,7 +72,7 @@ def test_arrows_and_enter_choose_a_cell(server, pictures, open_page):
         " while (d.shadowRoot?.activeElement) d = d.shadowRoot.activeElement; return d.dataset.cell }"
     )
     page.keyboard.press("Enter")
-    until(page, lambda: f"cell={chosen}" in page.url, 30, "the cell in the link")
+    until(page, lambda: f"cell={chosen}" in page.url, "the cell in the link")
     page.wait_for_selector(f'[data-cell="{chosen}"][aria-pressed="true"]')
 
 
@@ -82,7 +82,7 @@ def test_merging_by_keyboard_follows_everywhere(server, pictures, open_page):
     before = rows.count()
     slider(page, "Merge components down to").focus()
     page.keyboard.press("ArrowLeft")
-    until(page, lambda: rows.count() == before - 1, 120, "one row less")
+    until(page, lambda: rows.count() == before - 1, "one row less")
     assert f"k={before - 1}" in page.url
     assert any("+" in name for name in page.locator(".cm-table tbody th").all_inner_texts())
     page.get_by_text(f"of {before - 1}", exact=False).first.wait_for()
@@ -102,7 +102,7 @@ def test_typed_name_is_kept_and_used(server, pictures, open_page):
     page.keyboard.type("my <b>own</b>", delay=50)
     page.keyboard.press("Enter", delay=50)
     expected = f"{component} · my <b>own</b>"
-    until(page, lambda: first.inner_text().strip() == expected, 120, "the name in the matrix")
+    until(page, lambda: first.inner_text().strip() == expected, "the name in the matrix")
     assert given_names(server.store, pictures.id) == {component: "my <b>own</b>"}
 
 

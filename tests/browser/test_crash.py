@@ -33,14 +33,13 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     until(
         page,
         lambda: state.is_file() and json.loads(state.read_bytes())["step"] >= 20,
-        120,
         "a checkpoint",
     )
     server.kill()
     killed = store.get(run)
     saved = json.loads(state.read_bytes())["step"]
     assert 20 <= saved <= killed.step < killed.total_steps
-    until(page, lambda: store.get(run).status is Status.INTERRUPTED, 120, "interrupted")
+    until(page, lambda: store.get(run).status is Status.INTERRUPTED, "interrupted")
 
     server.start()
     page.goto(f"{server.url}/train?run={run}")
@@ -49,7 +48,7 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     assert store.get(run).status is Status.INTERRUPTED
     rows = store.terms(run)
     button(page, "Resume").click()
-    until(page, lambda: store.get(run).status is not Status.INTERRUPTED, 120, "resumed")
+    until(page, lambda: store.get(run).status is not Status.INTERRUPTED, "resumed")
     lowest = killed.step
     while (now := store.get(run)).status is not Status.FINISHED:
         assert now.status in (Status.QUEUED, Status.RUNNING), now
@@ -59,7 +58,7 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     assert lowest >= saved
     page.get_by_text("finished").first.wait_for()
     total = store.get(run).total_steps
-    until(page, lambda: int(look(page, "d.dataset.step")) == total, 30, "the last step is shown")
+    until(page, lambda: int(look(page, "d.dataset.step")) == total, "the last step is shown")
     kept = [row for row in rows if row[0] <= saved]
     assert store.terms(run)[: len(kept)] == kept  # what had been learned was not learned again
 
@@ -83,7 +82,7 @@ def test_diverged_run_shows_its_message_and_curves(server, open_page, monkeypatc
     page.get_by_text("diverged").first.wait_for()
     for plot in ("latent", "z_prior", "terms"):
         await_plot(page, plot)
-    assert look(page, "Math.max(...d._fullData[0].x)", "terms") == 30
+    until(page, lambda: look(page, "Math.max(...d._fullData[0].x)", "terms") == 30, "all steps")
     assert button(page, "Resume").count() == 0
     assert button(page, "Pause").count() == 0
 

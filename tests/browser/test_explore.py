@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 import pytest
+from playwright.sync_api import expect
 
 from mixviz.analysis.encoded import encode_run
 from mixviz.analysis.maps import principal_plane
@@ -65,11 +66,11 @@ def greyed(page):
 
 def test_lasso_to_images_and_back(server, run, open_page):
     page = open_page(f"{server.url}/explore?run={run}")
-    page.wait_for_selector(MAP, timeout=120_000)
+    page.wait_for_selector(MAP)
     page.get_by_text("draw on the map to select").wait_for()
     draw_around(page, LASSO)
-    count, total = until(page, lambda: selected(page), 120, "what is selected")
-    until(page, lambda: drawn(page), 30, "the outline in the link")
+    count, total = until(page, lambda: selected(page), "what is selected")
+    until(page, lambda: drawn(page), "the outline in the link")
 
     encoding = encode_run(server.store, run)
     plane = principal_plane(server.store, run, encoding.latents)
@@ -80,7 +81,7 @@ def test_lasso_to_images_and_back(server, run, open_page):
     assert count == pytest.approx(inside.sum(), abs=3)  # the link rounds corners
     assert greyed(page) == pytest.approx(total - count, abs=3)
     picture = page.locator("[data-testid=stImage] img").first
-    until(page, lambda: picture.evaluate("i => i.complete && i.naturalWidth"), 30, "the images")
+    until(page, lambda: picture.evaluate("i => i.complete && i.naturalWidth"), "the images")
 
     page.wait_for_selector("[data-test-script-state=notRunning]")
     with page.expect_download() as saving:
@@ -91,12 +92,12 @@ def test_lasso_to_images_and_back(server, run, open_page):
 
     again = open_page(page.url, beside=page)
     again.wait_for_selector(MAP)
-    assert until(again, lambda: selected(again), 120)[0] == pytest.approx(count, abs=3)
-    until(again, lambda: greyed(again) > 0, 30, "greyed points")
+    assert until(again, lambda: selected(again))[0] == pytest.approx(count, abs=3)
+    until(again, lambda: greyed(again) > 0, "greyed points")
 
     button(again, "Clear").click()
     again.get_by_text("draw on the map to select").wait_for()
-    until(again, lambda: greyed(again) == 0 and not drawn(again), 30, "nothing greyed")
+    until(again, lambda: greyed(again) == 0 and not drawn(again), "nothing greyed")
 
 
 def test_many_points_are_there_before_plotly_is(server, open_page):
@@ -104,7 +105,7 @@ def test_many_points_are_there_before_plotly_is(server, open_page):
     page = open_page(f"{server.url}/")
     page.route("**/plotly.min.js", lambda route: held.append(route))
     page.goto(f"{server.url}/explore?run={shipped(server, 'arcs')}")
-    page.wait_for_selector(".live-plot[data-sketched] > canvas", timeout=120_000)
+    page.wait_for_selector(".live-plot[data-sketched] > canvas")
     colours = page.locator(".live-plot > canvas").evaluate(
         """canvas => { const { width, height } = canvas
         const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, width, height).data.buffer)
@@ -113,8 +114,8 @@ def test_many_points_are_there_before_plotly_is(server, open_page):
     assert colours > 5
     assert not page.locator(MAP).count()
     held[0].continue_()
-    page.wait_for_selector(MAP, timeout=120_000)
-    until(page, lambda: not page.locator(".live-plot > canvas").count(), 20, "the figure alone")
+    page.wait_for_selector(MAP)
+    until(page, lambda: not page.locator(".live-plot > canvas").count(), "the figure alone")
     tools = page.locator(".live-plot .modebar-btn").evaluate_all(
         "all => all.map(b => b.dataset.title)"
     )
@@ -124,7 +125,7 @@ def test_many_points_are_there_before_plotly_is(server, open_page):
 
 def test_pointing_shows_the_image_and_a_click_its_neighbours(server, open_page):
     page = open_page(f"{server.url}/explore?run={shipped(server, 'digits')}")
-    page.wait_for_selector(MAP, timeout=120_000)
+    page.wait_for_selector(MAP)
     page.wait_for_selector("[data-test-script-state=notRunning]")
     where = page.locator(MAP).evaluate(
         """d => { const t = d._fullData.find(t => t.uid.startsWith('points-')), a = d._fullLayout
@@ -137,25 +138,25 @@ def test_pointing_shows_the_image_and_a_click_its_neighbours(server, open_page):
     card = page.locator(".explore-hover:visible")
     card.wait_for()
     row = int(page.locator(MAP).get_attribute("data-row"))
-    assert card.inner_text().startswith(f"#{row} · component")
+    expect(card).to_have_text(re.compile(rf"^#{row} · component"))
     image = card.locator(".explore-hover-image")
     assert "url(" in image.evaluate("i => i.style.backgroundImage")
 
     page.mouse.down()
     page.mouse.up()
-    until(page, lambda: f"point={row}" in page.url, 30, "the point in the link")
+    until(page, lambda: f"point={row}" in page.url, "the point in the link")
     page.get_by_text("nearest neighbours in latent space").wait_for()
-    assert page.get_by_role("spinbutton", name="Index of a point").input_value() == str(row)
+    expect(page.get_by_role("spinbutton", name="Index of a point")).to_have_value(str(row))
 
 
 def test_three_dimensions_and_colours(server, open_page):
     page = open_page(
         f"{server.url}/explore?run={shipped(server, 'digits')}&dimensions=3&by=confidence&components=1"
     )
-    page.wait_for_selector(MAP, timeout=120_000)
+    page.wait_for_selector(MAP)
     kinds = page.locator(MAP).evaluate("d => d.data.map(t => t.type)")
     assert set(kinds) == {"scatter3d"}
-    count, total = until(page, lambda: selected(page), 120)
+    count, total = until(page, lambda: selected(page))
     grey = page.locator(MAP).evaluate("d => d._fullData.find(t => t.uid === 'greyed').x.length")
     assert grey == total - count
     assert page.locator(MAP).evaluate("d => d._fullData.some(t => t.marker?.showscale)")
@@ -164,6 +165,6 @@ def test_three_dimensions_and_colours(server, open_page):
 @pytest.mark.parametrize("dark", [False, True])
 def test_page_fits_a_narrow_screen(server, open_page, dark):
     page = open_page(f"{server.url}/explore?run={shipped(server, 'digits')}", width=400, dark=dark)
-    page.wait_for_selector(MAP, timeout=120_000)
+    page.wait_for_selector(MAP)
     content, window = shown_size(page)
     assert (content, window) == (400, 400)

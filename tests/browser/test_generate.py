@@ -60,19 +60,19 @@ def test_dragging_decodes_what_is_under_the_handle(server, which, request, open_
         page.wait_for_timeout(50)
         seen.add(picture(page))
     page.mouse.up()
-    until(page, lambda: answers(page) > before, 30, "an answer")
-    until(page, lambda: "at=" in page.url, 30, "the place in the link")
+    until(page, lambda: answers(page) > before, "an answer")
+    until(page, lambda: "at=" in page.url, "the place in the link")
     assert picture(page) != first
     place = urllib.parse.unquote(page.url.partition("at=")[2].partition("&")[0])
     written = "at ({:.2f}, {:.2f})".format(*map(float, place.split(",")))
-    until(page, lambda: written in page.locator(".pad-text").inner_text(), 30, "the last answer")
+    until(page, lambda: written in page.locator(".pad-text").inner_text(), "the last answer")
     text = page.locator(".pad-text").inner_text()
     assert text.startswith("component ")
 
     handle = page.locator(".pad-handle").bounding_box()
     assert abs(handle["x"] + handle["width"] / 2 - box["x"] - 360) < 3
     again = open_pad(server, run, open_page, f"&at={place}", beside=page)
-    until(again, lambda: again.locator(".pad-text").inner_text() == text, 30, "the same place")
+    until(again, lambda: again.locator(".pad-text").inner_text() == text, "the same place")
 
 
 def test_arrow_keys_move_the_handle(server, pictures, open_page):
@@ -82,7 +82,7 @@ def test_arrow_keys_move_the_handle(server, pictures, open_page):
     text = page.locator(".pad-text").inner_text()
     for _ in range(3):
         page.keyboard.press("Shift+ArrowLeft")
-    until(page, lambda: page.locator(".pad-text").inner_text() != text, 30, "another place")
+    until(page, lambda: page.locator(".pad-text").inner_text() != text, "another place")
     assert page.locator(".pad-handle").bounding_box()["x"] < start["x"] - 50
 
 
@@ -103,7 +103,7 @@ def test_samples_follow_seed_and_temperature_and_are_exported(server, pictures, 
         assert image.format == "PNG"
     page.get_by_label("Seed", exact=True).fill("6")
     page.keyboard.press("Enter")
-    until(page, lambda: found.get_attribute("src") != first, 30, "other samples")
+    until(page, lambda: found.get_attribute("src") != first, "other samples")
     assert "seed=6" in page.url
 
 
@@ -123,7 +123,7 @@ def test_scores_are_computed_when_asked(server, short_run, open_page):
     network = box.locator("input").input_value()
     assert network.startswith("encoder of ")  # the number's name says which
     found = page.get_by_text(f"Fréchet distance, {network}", exact=True).first
-    found.wait_for(timeout=120_000)
+    found.wait_for()
     page.reload()  # kept: nothing is asked again
     found.wait_for()
 

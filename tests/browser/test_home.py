@@ -17,7 +17,6 @@ def cards(page):
         lambda: page.locator("[data-testid=stImage] img").evaluate_all(
             "all => all.length > 0 && all.every(i => i.complete && i.naturalWidth > 100)"
         ),
-        120,
         "thumbnails",
     )
     return page.locator("[data-testid=stCaptionContainer]").all_inner_texts()

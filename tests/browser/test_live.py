@@ -71,9 +71,7 @@ def test_plots_are_never_mounted_again(watched):
     shown = page.locator(".live-plot").count()
     page.evaluate(COUNT_PURGES)
     page.get_by_role("link", name="Home").click()
-    until(
-        page, lambda: page.evaluate("window.purges") >= shown, 30, "plots that were left are purged"
-    )
+    until(page, lambda: page.evaluate("window.purges") >= shown, "plots that were left are purged")
 
 
 def test_zoom_survives_frames_until_a_double_click(watched):
@@ -89,7 +87,7 @@ def test_zoom_survives_frames_until_a_double_click(watched):
     page.mouse.down()
     page.mouse.move(*at(0.6, 0.6), steps=8)
     page.mouse.up()
-    until(page, lambda: ranges(page)[1] - ranges(page)[0] < 0.8 * (before[1] - before[0]), 10)
+    until(page, lambda: ranges(page)[1] - ranges(page)[0] < 0.8 * (before[1] - before[0]))
     page.wait_for_timeout(500)  # axes that are tied to each other settle in a second frame
     zoomed = ranges(page)
     await_frames(page, 3)
@@ -98,6 +96,6 @@ def test_zoom_survives_frames_until_a_double_click(watched):
     assert ranges(page) == pytest.approx(zoomed)
 
     page.mouse.dblclick(*at(0.5, 0.5))
-    until(page, lambda: ranges(page)[1] - ranges(page)[0] > 1.2 * (zoomed[1] - zoomed[0]), 10)
+    until(page, lambda: ranges(page)[1] - ranges(page)[0] > 1.2 * (zoomed[1] - zoomed[0]))
     await_frames(page, 3)
     assert ranges(page)[1] - ranges(page)[0] > 1.2 * (zoomed[1] - zoomed[0])

@@ -41,21 +41,20 @@ def test_zip_is_uploaded_clustered_and_explored(server, open_page):
     page.get_by_text("120 images of 16x16 pixels").wait_for()
     settled(page)
     button(page, "Cluster this").click()
-    page.wait_for_url(re.compile(r"/train"), timeout=120_000)
+    page.wait_for_url(re.compile(r"/train"))
     (run,) = until(
         page,
         lambda: [r for r in server.store.runs() if r.dataset == "squares" and r.status.live],
-        120,
         "a run",
     )
     assert "least BIC" in run.note
     assert run.config["settings"]["components"] >= 2
     page.get_by_text("squares, K=").first.wait_for()
-    until(page, lambda: server.store.snapshot_steps(run.id), 120, "a snapshot")
+    until(page, lambda: server.store.snapshot_steps(run.id), "a snapshot")
     server.store.send(run.id, "stop")
-    until(page, lambda: not server.store.get(run.id).status.live, 120, "the end of the run")
+    until(page, lambda: not server.store.get(run.id).status.live, "the end of the run")
     page.goto(f"{server.url}/explore?run={run.id}")
-    page.wait_for_selector(".live-plot[data-frames]", timeout=120_000)
+    page.wait_for_selector(".live-plot[data-frames]")
 
 
 def tick(page, *rows):
@@ -71,7 +70,7 @@ def test_two_runs_are_compared(server, figures, open_page):
     page.get_by_text(re.compile(r"^4 runs\.")).wait_for()
     settled(page)
     tick(page, 0, 2)
-    until(page, lambda: page.url.count("chosen=") == 2, 20, "two chosen runs in the link")
+    until(page, lambda: page.url.count("chosen=") == 2, "two chosen runs in the link")
     page.get_by_text("Difference", exact=True).click()
     page.get_by_text("Data as CSV").wait_for()
     page.get_by_text("Curves", exact=True).first.click()
@@ -89,7 +88,7 @@ def test_deleted_run_comes_back(server, short_run, open_page):
     button(page, "Undo").wait_for()
     assert short_run not in [run.id for run in server.store.runs(1000)]
     button(page, "Undo").click()
-    until(page, lambda: short_run in [r.id for r in server.store.runs(1000)], 30, "the run")
+    until(page, lambda: short_run in [r.id for r in server.store.runs(1000)], "the run")
 
 
 @pytest.mark.parametrize("name", ["data", "compare"])

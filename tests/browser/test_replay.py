@@ -7,6 +7,7 @@ import sys
 import pandas as pd
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
@@ -26,7 +27,7 @@ def last_before(steps, step):
 def shown(page, server, runs, step):
     """Wait until all runs are shown at a step, or at the last before it that they have."""
     expected = [last_before(server.store.snapshot_steps(run), step) for run in runs]
-    until(page, lambda: page.evaluate(STEPS) == expected, 60, f"{expected} at step {step}")
+    until(page, lambda: page.evaluate(STEPS) == expected, f"{expected} at step {step}")
 
 
 def asked(page):
@@ -44,7 +45,7 @@ def test_link_restores_four_runs_at_a_step_and_a_slider_moves_all(server, figure
     shown(page, server, runs, step)
     for run in figures:
         assert page.get_by_text(run.name, exact=True).count() >= 1
-    assert page.get_by_role("radio", name="Label").is_checked()
+    expect(page.get_by_role("radio", name="Label")).to_be_checked()
     assert page.locator('.live-plot[aria-label^="Latent"] canvas').count() > 0
     traces = "[...document.querySelectorAll('.live-plot')].flatMap(d => d.data.map(t => t.uid))"
     assert sum(str(uid).startswith("label-") for uid in page.evaluate(traces)) == 4 * 5
@@ -54,12 +55,12 @@ def test_link_restores_four_runs_at_a_step_and_a_slider_moves_all(server, figure
     shown(page, server, runs, marks[marks.index(step) + 1])
     page.keyboard.press("Home")
     shown(page, server, runs, marks[0])
-    until(page, lambda: asked(page) == marks[0], 120, "the step in the link")
+    until(page, lambda: asked(page) == marks[0], "the step in the link")
 
     again = open_page(page.url, beside=page)
     await_plot(again)
     shown(again, server, runs, marks[0])
-    assert again.get_by_role("radio", name="Label").is_checked()
+    expect(again.get_by_role("radio", name="Label")).to_be_checked()
 
 
 def test_play_advances_and_pause_stops(server, figures, open_page):
@@ -70,7 +71,7 @@ def test_play_advances_and_pause_stops(server, figures, open_page):
     shown(page, server, [run], marks[0])
     button(page, "Play").click()
     button(page, "Pause").wait_for()
-    until(page, lambda: page.evaluate(STEPS)[0] >= marks[4], 120, "frames while playing")
+    until(page, lambda: page.evaluate(STEPS)[0] >= marks[4], "frames while playing")
     button(page, "Pause").click()
     button(page, "Play").wait_for()
     page.wait_for_timeout(1000)
@@ -98,7 +99,7 @@ def save(page, first, second=None):
         found = page.locator("[data-testid=stDownloadButton] button:visible").filter(
             has_text=second
         )
-        found.wait_for(timeout=120_000)
+        found.wait_for()
     else:
         found = button(page, first)
     with page.expect_download() as downloading:
@@ -150,7 +151,7 @@ def test_animation_is_exported_as_a_page_that_works_offline(
     runs = [page.url.partition("run=")[2].partition("&")[0], figures[0].id]
     page.goto(f"{server.url}/replay?run={runs[0]}&with={runs[1]}")
     await_plot(page)
-    until(page, lambda: len(page.evaluate(STEPS)) == 2, 120, "two runs")
+    until(page, lambda: len(page.evaluate(STEPS)) == 2, "two runs")
     page.locator("[data-testid=stExpander] summary").filter(has_text="Export").click()
     saved = save(page, "Animation as HTML", "animation.html")
     path = tmp_path / "animation.html"
@@ -167,8 +168,8 @@ def test_animation_is_exported_as_a_page_that_works_offline(
     first = offline.evaluate(points)
     offline.get_by_role("slider", name="Step").focus()
     offline.keyboard.press("End")
-    until(offline, lambda: offline.evaluate(points) != first, 120, "other points")
-    assert offline.locator("output").inner_text() != step
+    until(offline, lambda: offline.evaluate(points) != first, "other points")
+    expect(offline.locator("output")).not_to_have_text(step)
 
 
 def test_link_as_first_request_of_a_fresh_server(own_server, open_page):

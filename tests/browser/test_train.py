@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from mixviz.runs import Status
 from tests.browser.driver import Server, await_plot, button, choose, until
@@ -19,7 +20,7 @@ def number(page, label):
 def estimated(page):
     """Wait for the estimate and return it."""
     text = page.get_by_text(re.compile(r"About .+ an epoch, .+ in all\."))
-    text.wait_for(timeout=90_000)
+    text.wait_for()
     return text.inner_text()
 
 
@@ -27,13 +28,13 @@ def test_preset_sets_its_values_and_starts(server, open_page):
     page = open_page(f"{server.url}/train")
     choose(page, "Model", "GMVAE v1")
     choose(page, "Preset", "v1 figure 2c")
-    until(page, lambda: number(page, "Consistency weight α").input_value() == "0", 120)
-    assert number(page, "z-prior weight η").input_value() == "1"
+    until(page, lambda: number(page, "Consistency weight α").input_value() == "0")
+    expect(number(page, "z-prior weight η")).to_have_value("1")
     print(estimated(page))
     button(page, "Start training").click()
     page.wait_for_url(re.compile("run="))
     run = page.url.partition("run=")[2].partition("&")[0]
-    until(page, lambda: server.store.get(run).status is Status.RUNNING, 120, "running")
+    until(page, lambda: server.store.get(run).status is Status.RUNNING, "running")
     await_plot(page)
     found = server.store.get(run).config
     assert (found["model"], found["dataset"]) == ("gmvae-v1", "arcs")
@@ -53,10 +54,10 @@ def test_missing_data_set_shows_the_reason_and_the_command(tmp_path, open_page):
         text = warning.inner_text()
         assert str(tmp_path / "empty") in text
         assert "mixviz download mnist" in text
-        assert button(page, "Start training").is_disabled()
+        expect(button(page, "Start training")).to_be_disabled()
         button(page, "Download now").wait_for()
         choose(page, "Data set", "Arcs")
-        until(page, lambda: button(page, "Start training").is_enabled(), 120)
+        until(page, lambda: button(page, "Start training").is_enabled())
     finally:
         server.kill()
 
@@ -72,7 +73,7 @@ def watch_images(page, server, epochs):
     box = number(page, "Epochs")
     box.fill(str(epochs))
     box.press("Enter")
-    until(page, lambda: f"{epochs}" == number(page, "Epochs").input_value(), 30)
+    until(page, lambda: f"{epochs}" == number(page, "Epochs").input_value())
     estimated(page)
     button(page, "Start training").click()
     page.wait_for_url(re.compile("run="))
@@ -80,17 +81,17 @@ def watch_images(page, server, epochs):
     await_plot(page)
     page.get_by_text("Samples of each component").wait_for()
     page.get_by_text("Reconstructions", exact=True).wait_for()
-    until(page, lambda: [width > 100 for width in images(page)] == [True] * 2, 120, "images")
+    until(page, lambda: [width > 100 for width in images(page)] == [True] * 2, "images")
     return run
 
 
 def test_images_show_samples_and_reconstructions(server, open_page):
     page = open_page(f"{server.url}/train")
     choose(page, "Preset", "8x8 digits, K=20")
-    until(page, lambda: number(page, "Components (K)").input_value() == "20", 120)
+    until(page, lambda: number(page, "Components (K)").input_value() == "20")
     run = watch_images(page, server, epochs=4)
     assert server.store.get(run).config["run"]["epochs"] == 4
-    until(page, lambda: server.store.get(run).status is Status.FINISHED, 90, "finished")
+    until(page, lambda: server.store.get(run).status is Status.FINISHED, "finished")
     page.get_by_text("finished").first.wait_for()
     await_plot(page, "accuracy")
 
@@ -99,6 +100,6 @@ def test_images_show_samples_and_reconstructions(server, open_page):
 def test_mnist_trains(server, open_page):
     page = open_page(f"{server.url}/train")
     choose(page, "Preset", "MNIST in two minutes")
-    until(page, lambda: number(page, "Components (K)").input_value() == "16", 120)
+    until(page, lambda: number(page, "Components (K)").input_value() == "16")
     run = watch_images(page, server, epochs=1)
     assert server.store.get(run).dataset == "mnist"
