@@ -18,10 +18,13 @@ help: ## Show what there is
 app: $(READY) ## Open the app; the first time, install it into .venv
 	$(BIN)/mixviz app
 
+# Two threads in each of two processes spend half of their time waiting for each other.
+test: export OMP_NUM_THREADS = 1
 test: $(DEV_READY) ## Run all tests, those in a browser included
 	$(BIN)/python -m pytest -n 2 --ignore=tests/browser
-	chromium=$$($(BIN)/python tests/browser/chromium.py) && \
-		CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser
+	chromium=$$($(BIN)/python tests/browser/chromium.py) && export CHROMIUM="$$chromium" && \
+		$(BIN)/python -m pytest -n 2 -m "not alone" tests/browser && \
+		$(BIN)/python -m pytest -m alone tests/browser
 
 check: $(DEV_READY) ## Lint, formatting, types, layers
 	$(BIN)/ruff check
@@ -40,14 +43,22 @@ clean: ## Remove caches and builds; runs and .venv stay
 	rm -rf build dist .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Modules are compiled when they are first imported, most of them never.
+# uv takes a fifth of pip's time; where it cannot be had or does not reach the index, pip installs.
+# Neither compiles modules, most of which are never imported.
+UV := uv==0.13.9
+define install
+	@$(PIP) install --quiet $(UV) || echo "There is no $(UV) here; pip installs, which takes longer."
+	$(BIN)/uv pip install --python $(BIN)/python --cache-dir $(VENV)/.cache $(1) || \
+		$(PIP) install --no-compile $(1)
+	@rm -rf $(VENV)/.cache
+endef
+
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
-	$(PIP) install --no-compile -r requirements.txt
-	$(PIP) install --no-deps -e .
+	$(call install,-r requirements.txt -e .)
 	@touch $@
 
 $(DEV_READY): requirements-dev.txt requirements-cluster.txt $(READY)
-	$(PIP) install --no-compile -r requirements-dev.txt
+	$(call install,-r requirements-dev.txt)
 	@touch $@
 
 $(PEERS_READY): benchmarks/requirements-peers.txt requirements.txt | $(BIN)/python

@@ -26,13 +26,6 @@ OpenPage = Callable[..., Page]
 _SHORT = {"batch_size": 1000, "components": 4, "epochs": 4, "snapshot_points": 300, "threads": 1}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with chromium() as started:

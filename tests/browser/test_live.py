@@ -51,6 +51,7 @@ def ranges(page):
     return look(page, "[d.layout.xaxis.range, d.layout.yaxis.range].flat()")
 
 
+@pytest.mark.alone
 def test_plots_are_never_mounted_again(watched):
     page = watched
     await_frames(page, 6)

@@ -3,6 +3,7 @@
 import re
 import time
 
+import pytest
 from playwright.sync_api import expect
 
 from mixviz.evaluation.degeneracy import SAME_PLACE
@@ -49,6 +50,7 @@ def verdict(page, words):
     return page.get_by_text(words).first
 
 
+@pytest.mark.alone
 def test_collapse_is_watched_steered_and_shared(server, open_page):
     page = open_page(server.url)
     start = button(page, "Watch a mixture collapse")

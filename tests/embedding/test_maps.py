@@ -26,11 +26,7 @@ def clusters():
     return latents.astype(np.float32), which, (centres[new] + rng.normal(size=(30, 5))), new
 
 
-COMPILED = pytest.mark.slow  # UMAP is compiled in every process that uses it
-METHODS = [pytest.param("tsne"), pytest.param("umap", marks=COMPILED)]
-
-
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=["tsne", "umap"])
 def fitted(request, clusters):
     shares = []
     coordinates, place = fit_map(request.param, clusters[0], QUICK[request.param], 2, shares.append)
@@ -61,7 +57,6 @@ def test_a_kept_map_places_points_as_the_fitted_one_did(fitted, clusters):
     assert again(new) == pytest.approx(place(new), abs=1e-3)
 
 
-@COMPILED
 def test_the_same_seed_gives_the_same_map_and_another_seed_another(clusters):
     settings = QUICK["umap"]
     first, _ = fit_map("umap", clusters[0], settings, 2)
@@ -102,7 +97,6 @@ def test_neighbours_of_what_is_there_many_times(metric):
     assert all(i in row for i, row in enumerate(search.indices))
 
 
-@COMPILED
 def test_many_latents_are_left_to_the_search_of_umap(clusters, monkeypatch):
     latents, which, new, of_new = clusters
     monkeypatch.setattr(maps, "_MOST_EXACT", len(latents) - 1)
