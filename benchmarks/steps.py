@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import torch
@@ -112,9 +113,13 @@ def memory(steps: int) -> tuple[float, float]:
 
 def in_a_new_process(expression: str) -> tuple[float, ...]:
     """Return numbers that this module computes where nothing else has taken memory."""
-    program = f"import json; from benchmarks.steps import *; print(json.dumps({expression}))"
+    program = f"import json; from benchmarks import steps; print(json.dumps(steps.{expression}))"
     done = subprocess.run(
-        [sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return tuple(json.loads(done.stdout))
 

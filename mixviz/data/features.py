@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from mixviz.arrays import load_array
 from mixviz.data.dataset import Dataset
 from mixviz.data.downloads import Progress, data_root, watched, within
 from mixviz.errors import MixvizError
@@ -55,7 +56,7 @@ def read(name: str, images: str, read_images: Read, split: str) -> Dataset:
         raise ValueError(f"those in {path.parent} were computed from other images")
     if not _holds(path, len(data)):
         raise ValueError(f"{path.name} is damaged")
-    x = np.load(path, allow_pickle=False)
+    x = load_array(path)
     scaling = "ResNet-50 features, standardised with the training part's mean and deviation"
     return replace(data, name=name, x=x, kind="vector", scaling=scaling)
 
@@ -87,7 +88,7 @@ def make(images: str, read_images: Read, splits: Sequence[str], progress: Progre
             x = _features(compute, data, within(progress, 1 + number, 1 + len(splits)))
             if number == 0:
                 _save(scaling, _mean_and_deviation(x))
-            mean, deviation = np.load(scaling, allow_pickle=False)
+            mean, deviation = load_array(scaling)
             x -= mean
             x /= deviation
             _save(path, x)
@@ -213,7 +214,7 @@ def _path(images: str, part: str, data: Dataset) -> Path:
 def _holds(path: Path, rows: int) -> bool:
     """Whether a file is there and holds that many rows of features."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = load_array(path, mapped=True)
     except (OSError, ValueError, EOFError):
         return False
     return array.shape == (rows, DIMENSIONS) and array.dtype == np.float32

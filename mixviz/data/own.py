@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mixviz.arrays import load_array, load_arrays
 from mixviz.data.dataset import Dataset, Kind
 from mixviz.data.entries import Source
 from mixviz.data.own_files import open_file
@@ -240,8 +241,8 @@ def _read(name: str, split: str) -> Dataset:
     if described is None:
         raise MixvizError(f"The data set {name} is gone.")
     try:
-        x = np.load(folder / "x.npy", allow_pickle=False)
-        labels = np.load(folder / "labels.npy", allow_pickle=False) if described.labelled else None
+        x = load_array(folder / "x.npy")
+        labels = load_array(folder / "labels.npy") if described.labelled else None
         columns = _read_columns(folder, described)
     except (OSError, ValueError, EOFError, LookupError) as error:
         raise MixvizError(
@@ -264,8 +265,8 @@ def _read_columns(folder: Path, described: OwnSet) -> dict[str, np.ndarray]:
     if not described.columns:
         return {}
     texts = json.loads((folder / "texts.json").read_text("utf-8"))
-    with np.load(folder / "columns.npz", allow_pickle=False) as arrays:
-        found = {name: arrays[str(i)] for i, name in enumerate(described.columns)}
+    arrays = load_arrays(folder / "columns.npz")
+    found = {name: arrays[str(i)] for i, name in enumerate(described.columns)}
     return {
         name: np.array(texts[name], object)[values] if name in texts else values
         for name, values in found.items()

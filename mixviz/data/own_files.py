@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixviz.arrays import load_array
 from mixviz.data.own_images import (
     ArrayPictures,
     FolderPictures,
@@ -101,12 +102,10 @@ def _of_npz(path: Path, name: str) -> Contents:
             except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError) as error:
                 raise MixvizError(f"{name} is damaged; it may be cut short.") from error
             stream_ = io.BytesIO(content)
-            dtype, shape, _ = npy_header(stream_, label)
+            dtype, shape = npy_header(stream_, label)
             if dtype.itemsize * int(np.prod(shape, dtype=object)) != len(content) - stream_.tell():
                 raise MixvizError(f"{label} is cut short.")
-            arrays[member.filename.removesuffix(".npy")] = np.load(
-                io.BytesIO(content), allow_pickle=False
-            )
+            arrays[member.filename.removesuffix(".npy")] = load_array(io.BytesIO(content))
     wide = {key: one for key, one in arrays.items() if one.ndim >= 2 and one.dtype.kind in "biuf"}
     if not wide:
         raise MixvizError(f"{name} holds no array of numbers with rows and columns.")

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 
+from mixviz.arrays import load_array, read_header
 from mixviz.data.own_limits import LIMITS, MEGABYTE
 from mixviz.errors import MixvizError
 
@@ -295,27 +296,20 @@ def read_parquet(path: Path, file: str) -> ArrowTable:
 def read_npy(path: Path, file: str) -> np.ndarray:
     """Map an array into memory, its header checked before anything is believed."""
     with path.open("rb") as stream:
-        dtype, shape, _ = npy_header(stream, file)
+        dtype, shape = npy_header(stream, file)
         there = path.stat().st_size - stream.tell()
     if dtype.itemsize * math.prod(shape) > there:
         raise MixvizError(
             f"{file} is cut short: its header announces {dtype.itemsize * math.prod(shape):,} "
             f"bytes of numbers, and {there:,} are there."
         )
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    return load_array(path, mapped=True)
 
 
-def npy_header(stream: object, file: str) -> tuple[np.dtype, tuple[int, ...], bool]:
-    """Read the header of an array: type, shape and order; refuse objects, which only pickle holds."""
-    from numpy.lib import format as npy
-
+def npy_header(stream: IO[bytes], file: str) -> tuple[np.dtype, tuple[int, ...]]:
+    """Read the header of an array, type and shape; refuse objects, which only pickle holds."""
     try:
-        version = npy.read_magic(stream)  # type: ignore[arg-type]
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        if version > (2, 0):
-            raise ValueError(f"format {version} is for structured arrays")
-        shape, fortran, dtype = read(stream)  # type: ignore[arg-type]
+        dtype, shape = read_header(stream)
     except (ValueError, TypeError, EOFError, SyntaxError, MemoryError) as error:
         raise MixvizError(
             f"{file} is not a NumPy array that can be read: {_short(error)}."
@@ -331,7 +325,7 @@ def npy_header(stream: object, file: str) -> tuple[np.dtype, tuple[int, ...], bo
         raise MixvizError(f"{file} holds texts of {dtype.itemsize:,} bytes each; that is too long.")
     if any(size < 0 for size in shape):
         raise MixvizError(f"{file} is not a NumPy array that can be read: its shape is {shape}.")
-    return dtype, shape, fortran
+    return dtype, shape
 
 
 def _unreadable(file: str, error: Exception) -> MixvizError:

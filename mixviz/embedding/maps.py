@@ -17,7 +17,7 @@ Place = Callable[[np.ndarray], np.ndarray]  # new latents (M, D) to coordinates 
 
 _EARLY = 250  # iterations of early exaggeration
 _FEWEST = 10
-_MOST_EXACT = 100_000  # latents whose neighbours are searched exactly
+_MOST_WORK = 4e11  # products in an exact search, with which it takes as long as compiling UMAP's
 _METRIC = "Distance between latents."
 
 
@@ -258,7 +258,7 @@ def _umap(
         "random_state": settings.seed,
         "n_jobs": 1,  # more threads would make the map another one at each call
     }
-    if len(latents) <= _MOST_EXACT:
+    if latents.shape[1] * float(len(latents)) ** 2 <= _MOST_WORK:
         found = ExactNeighbours(latents, neighbours, settings.metric, _threads())
         chosen["precomputed_knn"] = found.indices, found.distances, found
     if shown is not None:

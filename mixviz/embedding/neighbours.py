@@ -55,8 +55,13 @@ class ExactNeighbours(NNDescent):
         return self._measured(new, self._search.kneighbors(new, k, return_distance=False))
 
     def _placed(self, latents: np.ndarray) -> np.ndarray:
-        """Latents, on the unit sphere where only their direction counts."""
-        return normalize(latents) if self._cosine else latents
+        """Latents; where only directions count, points whose squared distance is twice the cosine's.
+
+        A latent without a direction has distance 1 from all others: it lies on an axis of its own.
+        """
+        if not self._cosine:
+            return latents
+        return np.column_stack([normalize(latents), ~latents.any(axis=1)])
 
     def _measured(self, points: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Indices (M, k) sorted by distances from points (M, D), and these.

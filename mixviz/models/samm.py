@@ -1,8 +1,8 @@
 """Semi-supervised AMM (SAMM): a second game, on labelled observations.
 
 Anonymous, "Adversarially Learned Mixture Model" (ICLR 2019 submission), section 2.3 and algorithm 2.
-Beside the game of the AMM, the same discriminator, components and decoder play one in which the
-class is observed:
+Beside the game of the AMM, the same components and decoder, and in the paper the same discriminator,
+play one in which the class is observed:
 
     inference   q(x, c) q(z|x, c)   (equation 4)
     synthesis   p(c) p(z|c) p(x|c, z)   (equation 11), p(c) the class frequencies of the labelled
@@ -51,8 +51,8 @@ class SAMMConfig(AMMConfig):
 
 
 _OWN = (
-    "Each game has a discriminator of its own, without which components end permuted against the "
-    "classes. "
+    "Each game has a discriminator of its own, without which components ended permuted against the "
+    "classes on arcs. "
 )
 _HALVED = "Halvings of the learning rate end the oscillation of the players. "
 

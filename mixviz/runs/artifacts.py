@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mixviz.runs.files import read_arrays, write_atomically
+from mixviz.arrays import load_arrays
+from mixviz.runs.files import write_atomically
 
 LARGEST = 4 << 30  # bytes of all artifacts together; the least recently used go first
 
@@ -41,7 +42,7 @@ class Artifacts:
         """Return the arrays of an artifact; None if it is not there, or damaged and so removed."""
         path = self.path(kind, key)
         try:
-            arrays = read_arrays(path)
+            arrays = load_arrays(path)
             path.touch()  # used now
         except FileNotFoundError:
             return None

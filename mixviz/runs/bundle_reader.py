@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, fie
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
+from mixviz.arrays import read_header
 from mixviz.errors import MixvizError
 from mixviz.runs import names, snapshots
 from mixviz.runs.catalogue import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
-from mixviz.runs.files import reading_heads
 from mixviz.runs.records import Event, Status
 from mixviz.runs.snapshots import Snapshot, Subsample
 
@@ -336,13 +336,7 @@ class Bundle:
 
 def _check_header(member: IO[bytes], size: int, name: str) -> None:
     """Check that an array's header says numbers, and as many as there are bytes."""
-    version = np.lib.format.read_magic(member)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    with reading_heads:
-        shape, _, kind = read(member)
+    kind, shape = read_header(member)
     if kind.hasobject:
         raise _Refused(f"contains pickled objects, in {name}; they could run code and are not read")
     if kind.kind not in "biuf" or size - member.tell() != math.prod(shape) * kind.itemsize:

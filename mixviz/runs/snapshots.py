@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mixviz.runs.files import read_arrays, write_atomically
+from mixviz.arrays import load_arrays
+from mixviz.runs.files import write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ def read_subsample(path: Path) -> Subsample:
 
 def _read(path: Path) -> dict:
     try:
-        values: dict[str, Any] = {**read_arrays(path)}
+        values: dict[str, Any] = {**load_arrays(path)}
         plain = json.loads(values.pop("plain").tobytes())
         return {**values, **plain}
     except (AttributeError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:

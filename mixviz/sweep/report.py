@@ -38,15 +38,15 @@ _INTRODUCTION = """\
 
 Mean and standard deviation over seeds; accuracies are shares of the observations scored, under the
 mapping named. Time is the median wall time of training one run, from its first step on: UMAP of a
-start before it comes on top, a minute and a half for MNIST on two cores. A row without figures has
-not been run: its data were not at hand, or it needs a GPU. Where no hardware and commit are named,
+start before it comes on top, a minute and a half for MNIST on two cores. A row without figures has not
+been run: for lack of time, or of its data, or of a GPU. Where no hardware and commit are named,
 the runs were made on two processor cores before these were recorded.
 
 No model saw a label in training but SAMM, whose labelled subset is part of its preset; a run is scored
 after its last epoch, never stopped by a score. The settings of the `laptop` presets were chosen by
 looking at the accuracy of one to three seeds on the same data, those of the starts from UMAP's clusters
 (weight and epochs of the teacher, lower bound of the standard deviations, decay of the steps) at seed 0
-on MNIST. Their figures are what a user can expect, not an estimate free of selection.
+on MNIST, the blur before UMAP of Fashion-MNIST at seed 0 there. Their figures are what a user can expect, not an estimate free of selection.
 
 Made by `mixviz sweep {sweep} && mixviz report {sweep}`,
 which trains what is missing and writes this page; single runs are in `{records}`.

@@ -418,6 +418,7 @@ class Trainer:
             try:
                 self.model.set_live(command.field, command.value)
                 event = Event(self.step, command.field, command.value, previous)
+                self._beat()  # the event is not beyond the step that the store knows
                 self._replayed = [e for e in self._replayed if e.field != command.field]
             except ValueError:
                 self.store.update(

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from mixviz.analysis.suggest import KIND, TASK, Suggestion, clustering, key, stored_suggestion
+from mixviz.arrays import load_array
 from mixviz.data.own import (
     OwnSet,
     delete,
@@ -139,7 +140,7 @@ def summary(described: OwnSet) -> str:
 def _grid(name: str, hash: str) -> bytes | None:
     """Return some of a set's images as a PNG; None if it is damaged."""
     try:
-        x = np.load(root() / name / "x.npy", mmap_mode="r", allow_pickle=False)
+        x = load_array(root() / name / "x.npy", mapped=True)
         chosen = np.unique(np.linspace(0, len(x) - 1, _SHOWN).astype(int))
         return image_grid((255 * x[chosen]).round().astype(np.uint8), columns=_SHOWN)
     except (OSError, ValueError):

@@ -29,7 +29,7 @@ def watch(run: Run) -> None:
         steering.buttons(run)
     if live:
         st.html(_STILL)
-        steering.sliders(run, store().events(run.id, run.step))
+        steering.sliders(run)
     # A trainer that was killed leaves what it was doing, and itself as the owner.
     if run.message and not live and not (run.status is Status.INTERRUPTED and run.owner):
         st.error(literal(run.message), icon=":material/error:")
@@ -89,7 +89,7 @@ def _mixture(run_id: str) -> None:
 def _progress(run_id: str) -> None:
     """Status, verdict, speed and remaining time; it also notices when others steer the run."""
     run = store().get(run_id)
-    if run.status.live and steering.outdated(run, store().events(run_id, run.step)):
+    if run.status.live and steering.outdated(run):
         st.rerun()
     if run.total_steps:
         ended = run.status is Status.FINISHED

@@ -1,6 +1,5 @@
 """Buttons and sliders that steer a run, through the store, wherever it trains."""
 
-import time
 from typing import Any
 
 import streamlit as st
@@ -8,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from mixviz.errors import MixvizError
 from mixviz.models import model_class
-from mixviz.runs import Event, Run, Status
+from mixviz.runs import Run, Status
 from mixviz.ui import keys
 from mixviz.ui.config_form import (
     as_number,
@@ -19,8 +18,6 @@ from mixviz.ui.config_form import (
 )
 from mixviz.ui.runs import literal
 from mixviz.ui.services import jobs, store
-
-_SETTLED = 3.0  # seconds after which a value that the trainer took is among the run's events
 
 
 def buttons(run: Run) -> None:
@@ -59,50 +56,49 @@ def resume(run: str) -> None:
         st.toast(literal(str(error)), icon=":material/error:")
 
 
-def sliders(run: Run, events: list[Event]) -> None:
+def sliders(run: Run) -> None:
     """One slider for each live setting; moving it changes the run from its next steps on."""
     config = model_class(run.model).Config
     fields = config.live_fields()
     if not fields:
         return
+    values, on_their_way = _standing(run.id)
     for column, name in zip(st.columns(max(2, len(fields))), fields, strict=False):
+        key = _key(run, name)
+        if key not in st.session_state or name not in on_their_way:
+            # First shown, or perhaps changed from another tab or a terminal.
+            st.session_state[key] = values[name]
         with column:
-            _slider(
-                run,
-                name,
-                config.model_fields[name],
-                _current(run, name, events),
-                help_text(config, name),
-            )
+            _slider(run, name, config.model_fields[name], help_text(config, name))
 
 
-def _current(run: Run, name: str, events: list[Event]) -> float:
-    changed = [event.value for event in events if event.field == name]
-    return float(changed[-1] if changed else run.config["settings"][name])
-
-
-def outdated(run: Run, events: list[Event]) -> bool:
+def outdated(run: Run) -> bool:
     """Whether a slider differs from the run, which was steered from another tab or a terminal."""
+    values, on_their_way = _standing(run.id)
     return any(
-        st.session_state.get(key, current) != current and _settled(run, name, key)
-        for name in model_class(run.model).Config.live_fields()
-        for key, current in [(f"{keys.LIVE}{run.id}.{name}", _current(run, name, events))]
+        st.session_state.get(_key(run, name), values[name]) != values[name]
+        for name in values.keys() - on_their_way
     )
 
 
-def _settled(run: Run, name: str, key: str) -> bool:
-    """Whether the trainer has had the time to take what this tab sent."""
-    return time.monotonic() - st.session_state.get(f"{key}.sent", 0.0) > _SETTLED and name not in {
-        command.field for command in store().open_commands(run.id)
-    }
+def _standing(run_id: str) -> tuple[dict[str, float], set[str]]:
+    """Return the live settings that are in force, and the names of those being changed."""
+    # Commands are read first: one that ends meanwhile is among the events.
+    on_their_way = {command.field for command in store().open_commands(run_id) if command.field}
+    run = store().get(run_id)
+    live = model_class(run.model).Config.live_fields()
+    values = {name: run.config["settings"][name] for name in live}
+    values |= {event.field: event.value for event in store().events(run_id, run.step)}
+    return {name: float(value) for name, value in values.items()}, on_their_way
 
 
-def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) -> None:
-    key = f"{keys.LIVE}{run.id}.{name}"
+def _key(run: Run, name: str) -> str:
+    return f"{keys.LIVE}{run.id}.{name}"
+
+
+def _slider(run: Run, name: str, field: FieldInfo, help: str) -> None:
+    key = _key(run, name)
     title = field.title or name
-    if key not in st.session_state or _settled(run, name, key):
-        # First shown, or changed from another tab or a terminal.
-        st.session_state[key] = current
     common: dict[str, Any] = {
         "key": key,
         "help": help,
@@ -111,7 +107,7 @@ def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) ->
         "disabled": not run.status.live,
     }
     if is_logarithmic(field):
-        options = logarithmic_steps(field, current)
+        options = logarithmic_steps(field, st.session_state[key])
         st.select_slider(title, options, format_func=as_number, **common)
     else:
         low, high = bounds(field)
@@ -119,5 +115,4 @@ def _slider(run: Run, name: str, field: FieldInfo, current: float, help: str) ->
 
 
 def _send(run: str, name: str, key: str) -> None:
-    st.session_state[f"{key}.sent"] = time.monotonic()
     store().send(run, "set", name, float(st.session_state[key]))

@@ -17,6 +17,7 @@ from mixviz.models.gmvae_v2 import GMVAEv2Config
 from mixviz.runs import Event, Status
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.trainer import create_run
+from mixviz.ui import steering
 from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
 from mixviz.ui.panels import floor_history, units_of
 from mixviz.ui.runs import literal
@@ -305,6 +306,27 @@ def test_small_settings_are_shown_and_can_be_stepped(store):
 
 def test_small_numbers_are_written_briefly():
     assert [as_number(value) for value in (0.001, 5e-6, 0.1)] == ["0.001", "5e-06", "0.1"]
+
+
+def test_slider_keeps_what_was_sent_until_the_trainer_takes_it(store, monkeypatch):
+    run = create_run(store, plan(values=SHORT | {"z_prior_floor": 0.35}), "Steered")
+    key = f"live.{run}.z_prior_floor"
+    app = show("train", run)
+    app.slider(key=key).set_value(1.2).run()
+    assert app.run().slider(key=key).value == 1.2
+    with monkeypatch.context() as patched:
+        patched.setattr(steering.st, "session_state", {key: 1.2})
+        assert not steering.outdated(store.get(run))
+        (command,) = store.open_commands(run)
+        store.finish_command(command, run, Event(0, "z_prior_floor", 1.2, 0.35))
+        assert not steering.outdated(store.get(run))
+
+        store.send(run, "set", "z_prior_floor", 0.9)  # another tab
+        (command,) = store.open_commands(run)
+        assert not steering.outdated(store.get(run))
+        store.finish_command(command, run, Event(0, "z_prior_floor", 0.9, 1.2))
+        assert steering.outdated(store.get(run))
+    assert app.run().slider(key=key).value == 0.9
 
 
 @pytest.mark.parametrize("rate", [0.00037, 1e-3])

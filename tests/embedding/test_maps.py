@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from sklearn.metrics.pairwise import cosine_distances
 from sklearn.neighbors import KNeighborsClassifier
 
 from mixviz.embedding import Plane, TSNESettings, UMAPSettings, fit_map, maps, neighbours, placing
@@ -97,9 +98,21 @@ def test_neighbours_of_what_is_there_many_times(metric):
     assert all(i in row for i, row in enumerate(search.indices))
 
 
+def test_cosine_distance_to_what_has_no_direction():
+    rng = np.random.default_rng(1)
+    latents = rng.normal(size=(60, 20)).astype(np.float32)
+    latents[:3] = 0
+    search = ExactNeighbours(latents, 7, "cosine", 2)
+    expected = np.sort(cosine_distances(latents), 1)[:, :7]
+    assert search.distances[3:] == pytest.approx(expected[3:], abs=1e-6)
+    assert search.distances[:3] == pytest.approx(np.array([[0] * 3 + [1] * 4] * 3), abs=1e-6)
+    _, distances = search.query(np.zeros((1, 20), np.float32), 5)
+    assert distances == pytest.approx(np.array([[0] * 3 + [1] * 2]), abs=1e-6)
+
+
 def test_many_latents_are_left_to_the_search_of_umap(clusters, monkeypatch):
     latents, which, new, of_new = clusters
-    monkeypatch.setattr(maps, "_MOST_EXACT", len(latents) - 1)
+    monkeypatch.setattr(maps, "_MOST_WORK", latents.size * len(latents) - 1)
     monkeypatch.setattr(neighbours, "ExactNeighbours", None)
     coordinates, place = fit_map("umap", latents, QUICK["umap"], 2)
     nearest = KNeighborsClassifier(4).fit(coordinates, which)
