@@ -9,9 +9,9 @@ from mixviz.ui.panels import History
 from mixviz.ui.runs import badge, literal, title
 from mixviz.ui.services import store
 
-TICK = 0.25  # seconds between looks at the store
+TICK = 0.31  # seconds between looks at the store, about as often as snapshots are taken
 MIDDLE_TICK = 1.0
-SLOW_TICK = 2.0
+SLOW_TICK = 2.5
 
 # The fades and spinners with which Streamlit accompanies every rerun cost, without a graphics card, a
 # quarter of the training speed on two processors.
