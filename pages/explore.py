@@ -2,11 +2,12 @@
 
 import streamlit as st
 
+from mixviz.ui.cards import choose
 from mixviz.ui.runs import chosen_run
 
 run = chosen_run()
 if run is None:
-    st.info("Choose a run in the sidebar to explore what it found.", icon=":material/info:")
+    choose("explore")
     st.stop()
 
 from mixviz.ui.explore import explore  # noqa: E402  (imports PyTorch)

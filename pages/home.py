@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from mixviz.ui.cards import cards
-from mixviz.ui.services import store
+from mixviz.ui.cards import gallery
 
 
 def demonstrate() -> None:
@@ -31,12 +30,4 @@ st.caption(
     "Then drag λ to 1.5 and see them spread."
 )
 
-runs = store().runs(60)
-recent = [run for run in runs if not run.shipped][:8]
-shipped = sorted((run for run in store().runs(1000) if run.shipped), key=lambda run: run.name)
-if recent:
-    st.subheader("Your runs", anchor=False)
-    cards(recent)
-if shipped:
-    st.subheader("Runs to explore", anchor=False)
-    cards(shipped)
+gallery()

@@ -3,13 +3,14 @@
 import streamlit as st
 
 from mixviz.ui import panels
+from mixviz.ui.cards import choose
 from mixviz.ui.replay import choose_others, exports, heading, player
 from mixviz.ui.runs import chosen_run
 from mixviz.ui.services import store
 
 run = chosen_run()
 if run is None:
-    st.info("Choose a run in the sidebar to replay it.", icon=":material/info:")
+    choose("replay")
     st.stop()
 heading(run)
 left, right = st.columns([3, 2], vertical_alignment="bottom")

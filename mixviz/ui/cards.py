@@ -15,6 +15,9 @@ from mixviz.ui.runs import badge, literal
 from mixviz.ui.services import store
 
 _SIZE = (360, 240)
+_NEWEST = 60  # runs among which a user's own are looked for
+_OWN = 8  # of these shown at most
+_LABELS = {"train": "Watch", "clusters": "Show clusters"}
 
 
 def thumbnail(run: Run, dark: bool) -> bytes | None:
@@ -33,8 +36,29 @@ def thumbnail(run: Run, dark: bool) -> bytes | None:
     return cached.read_bytes()
 
 
-def cards(runs: list[Run], columns: int = 4) -> None:
-    """Draw runs as a grid of cards."""
+def gallery(here: str = "") -> None:
+    """Draw the newest runs and the shipped ones as cards.
+
+    They lead to where a run is watched or replayed, or are chosen for the page `here`.
+    """
+    own = [run for run in store().runs(_NEWEST) if not run.shipped][:_OWN]
+    shipped = sorted((run for run in store().runs(1000) if run.shipped), key=lambda run: run.name)
+    if own:
+        st.subheader("Your runs", anchor=False)
+        _cards(own, here)
+    if shipped:
+        st.subheader("Runs to explore", anchor=False)
+        _cards(shipped, here)
+
+
+def choose(here: str) -> None:
+    """Offer the runs on the page `here`, which shows one of them, where none is chosen."""
+    st.title(here.capitalize(), anchor=False)
+    st.info("Choose a run here or in the sidebar.", icon=":material/info:")
+    gallery(here)
+
+
+def _cards(runs: list[Run], here: str, columns: int = 4) -> None:
     dark = st.context.theme.type == "dark"
     for start in range(0, len(runs), columns):
         for column, run in zip(st.columns(columns), runs[start : start + columns], strict=False):
@@ -45,9 +69,10 @@ def cards(runs: list[Run], columns: int = 4) -> None:
                 st.markdown(f"**{literal(run.name)}** {badge(run) if not run.shipped else ''}")
                 st.caption(literal(run.verdict) or "No picture yet.")
                 with st.container(horizontal=True):
-                    page = "train" if run.status.live else "replay"
-                    label = "Watch" if run.status.live else "Replay"
-                    st.button(label, key=f"card.{run.id}", on_click=_open, args=(run.id, page))
+                    to = here or ("train" if run.status.live else "replay")
+                    label = _LABELS.get(to, to.capitalize())
+                    away = to if to != here else ""
+                    st.button(label, key=f"card.{run.id}", on_click=_open, args=(run.id, away))
 
 
 def _thumbnail_if_any(run: Run, dark: bool) -> bytes | None:
@@ -59,4 +84,5 @@ def _thumbnail_if_any(run: Run, dark: bool) -> bytes | None:
 
 def _open(run: str, page: str) -> None:
     st.session_state[keys.RUN] = run
-    st.switch_page(f"pages/{page}.py")
+    if page:
+        st.switch_page(f"pages/{page}.py")

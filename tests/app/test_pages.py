@@ -48,6 +48,17 @@ def test_unknown_run_in_the_link(store, page):
     assert expected[page] in texts(app)
 
 
+@pytest.mark.parametrize("page", ["replay", "explore", "clusters", "generate"])
+def test_page_of_a_run_offers_the_runs(store, page):
+    run = trained(store)
+    app = show(page)
+    app.button(key=f"card.{run}").click().run()
+    assert app.sidebar.selectbox[0].value == run
+    said = texts(app)
+    assert "Shown" in said
+    assert "Choose a run" not in said
+
+
 def test_runs_of_one_name_and_second_are_told_apart(store, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("mixviz.runs.store.time.strftime", lambda _: "20260101-000000-")
