@@ -56,24 +56,44 @@ def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
     annotation = field.annotation
     if typing.get_origin(annotation) is typing.Literal:
         options = list(typing.get_args(annotation))
-        return st.selectbox(label, options, options.index(value), key=key, help=help)
+        return st.selectbox(
+            label, options, options.index(value), key=key, help=help, persist_state="session"
+        )
     if annotation is bool:
-        return st.checkbox(label, value, key=key, help=help)
+        return st.checkbox(label, value, key=key, help=help, persist_state="session")
     inner: Any = annotation
     if typing.get_origin(annotation) is types.UnionType:
         inner = next(a for a in typing.get_args(annotation) if a is not type(None))
     low, high = bounds(field)
     if inner is int:
         return st.number_input(
-            label, _whole(low), _whole(high), value, 1, key=key, help=help, placeholder="automatic"
+            label,
+            _whole(low),
+            _whole(high),
+            value,
+            1,
+            key=key,
+            help=help,
+            placeholder="automatic",
+            persist_state="session",
         )
     if is_logarithmic(field):
         options = logarithmic_steps(field, float(value))
-        return st.select_slider(label, options, float(value), as_number, key=key, help=help)
+        return st.select_slider(
+            label, options, float(value), as_number, key=key, help=help, persist_state="session"
+        )
     value = float(value)
     step = 0.1 if value == 0 or abs(value) >= 0.01 else abs(value)
     return st.number_input(
-        label, _float(low), _float(high), value, step, format="%.6g", key=key, help=help
+        label,
+        _float(low),
+        _float(high),
+        value,
+        step,
+        format="%.6g",
+        key=key,
+        help=help,
+        persist_state="session",
     )
 
 

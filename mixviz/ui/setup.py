@@ -10,7 +10,10 @@ from mixviz.ui.services import jobs
 
 def new_run(expanded: bool) -> None:
     """Draw the form for a new run, folded away while a run is watched."""
-    with st.expander("New run", expanded=expanded, icon=":material/add:"):
+    form = st.expander("New run", expanded=expanded, icon=":material/add:", on_change="rerun")
+    if not form.open:
+        return  # while a run is watched, a browser has all its widgets to go through at each frame
+    with form:
         chosen = new_run_form()
         left, right = st.columns([1, 3], vertical_alignment="center")
         with left:
