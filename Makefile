@@ -9,6 +9,9 @@ DEV_READY := $(VENV)/.installed-dev
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.installed
 
+# Compiled modules are kept in any case: without them every process starts more than ten seconds later.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help app test check bench bench-peers clean
 
@@ -44,7 +47,7 @@ clean: ## Remove caches and builds; runs and .venv stay
 	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv takes a fifth of pip's time; where it cannot be had or does not reach the index, pip installs.
-# Neither compiles modules, most of which are never imported.
+# Neither compiles modules: most are never imported, the others are compiled then.
 UV := uv==0.13.9
 define install
 	@$(PIP) install --quiet $(UV) || echo "There is no $(UV) here; pip installs, which takes longer."
