@@ -55,6 +55,9 @@ def test_collapse_is_watched_steered_and_shared(server, open_page):
     page = open_page(server.url)
     start = button(page, "Watch a mixture collapse")
     start.wait_for()
+    page.wait_for_selector("[data-test-script-state=notRunning]")
+    # What a browser still fetches for a page that was left is no longer served.
+    until(page, lambda: page.evaluate("[...document.images].every(i => i.complete)"), "thumbnails")
     began = time.monotonic()
     start.click()
     await_plot(page)
