@@ -418,12 +418,12 @@ class Trainer:
             try:
                 self.model.set_live(command.field, command.value)
                 event = Event(self.step, command.field, command.value, previous)
-                self._beat()  # the event is not beyond the step that the store knows
                 self._replayed = [e for e in self._replayed if e.field != command.field]
             except ValueError:
                 self.store.update(
                     self.run, message=f"{command.field}={command.value:g} was refused"
                 )
+        self._beat()  # the event is not beyond the step that the store knows
         self.store.finish_command(command, self.run, event)
 
 

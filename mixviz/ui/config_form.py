@@ -52,49 +52,32 @@ def help_text(config: type[BaseModel], name: str) -> str:
 def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
     """Draw the widget that fits a setting's type and bounds, and return its value."""
     field = config.model_fields[name]
-    label, help = field.title or name, help_text(config, name)
+    label = field.title or name
+    common: dict[str, Any] = {
+        "key": key,
+        "help": help_text(config, name),
+        "persist_state": "session",
+    }
     annotation = field.annotation
     if typing.get_origin(annotation) is typing.Literal:
         options = list(typing.get_args(annotation))
-        return st.selectbox(
-            label, options, options.index(value), key=key, help=help, persist_state="session"
-        )
+        return st.selectbox(label, options, options.index(value), **common)
     if annotation is bool:
-        return st.checkbox(label, value, key=key, help=help, persist_state="session")
+        return st.checkbox(label, value, **common)
     inner: Any = annotation
     if typing.get_origin(annotation) is types.UnionType:
         inner = next(a for a in typing.get_args(annotation) if a is not type(None))
     low, high = bounds(field)
     if inner is int:
         return st.number_input(
-            label,
-            _whole(low),
-            _whole(high),
-            value,
-            1,
-            key=key,
-            help=help,
-            placeholder="automatic",
-            persist_state="session",
+            label, _whole(low), _whole(high), value, 1, placeholder="automatic", **common
         )
     if is_logarithmic(field):
         options = logarithmic_steps(field, float(value))
-        return st.select_slider(
-            label, options, float(value), as_number, key=key, help=help, persist_state="session"
-        )
+        return st.select_slider(label, options, float(value), as_number, **common)
     value = float(value)
     step = 0.1 if value == 0 or abs(value) >= 0.01 else abs(value)
-    return st.number_input(
-        label,
-        _float(low),
-        _float(high),
-        value,
-        step,
-        format="%.6g",
-        key=key,
-        help=help,
-        persist_state="session",
-    )
+    return st.number_input(label, _float(low), _float(high), value, step, format="%.6g", **common)
 
 
 def logarithmic_steps(field: FieldInfo, current: float) -> list[float]:

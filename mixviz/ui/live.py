@@ -30,6 +30,8 @@ def watch(run: Run) -> None:
     if live:
         st.html(_STILL)
         steering.sliders(run)
+    elif run.status.resumable:
+        st.fragment(_wait_for_others, run_every=SLOW_TICK)(run.id, run.status)
     # A trainer that was killed leaves what it was doing, and itself as the owner.
     if run.message and not live and not (run.status is Status.INTERRUPTED and run.owner):
         st.error(literal(run.message), icon=":material/error:")
@@ -49,6 +51,12 @@ def watch(run: Run) -> None:
     with right:
         st.fragment(_mixture, run_every=every(MIDDLE_TICK))(run.id)
     st.fragment(_rest, run_every=every(SLOW_TICK))(run.id)
+
+
+def _wait_for_others(run: str, drawn: Status) -> None:
+    """Wait until another tab or a terminal resumes the run."""
+    if store().get(run).status is not drawn:
+        st.rerun()
 
 
 def _wait_for_first(run: str, drawn: Status) -> None:

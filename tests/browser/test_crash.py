@@ -47,6 +47,8 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     await_plot(page)
     assert store.get(run).status is Status.INTERRUPTED
     rows = store.terms(run)
+    second = open_page(page.url, beside=page)
+    second.get_by_text("interrupted").first.wait_for()
     button(page, "Resume").click()
     until(page, lambda: store.get(run).status is not Status.INTERRUPTED, "resumed")
     lowest = killed.step
@@ -56,7 +58,8 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
         page.wait_for_timeout(100)
     print(f"killed at step {killed.step}, went on from {saved}")
     assert lowest >= saved
-    page.get_by_text("finished").first.wait_for()
+    for tab in (page, second):
+        tab.get_by_text("finished").first.wait_for()
     total = store.get(run).total_steps
     until(page, lambda: int(look(page, "d.dataset.step")) == total, "the last step is shown")
     kept = [row for row in rows if row[0] <= saved]
