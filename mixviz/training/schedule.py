@@ -14,7 +14,7 @@ class SnapshotClock:
     SHARE = 0.015  # of the training time
     SHARE_WATCHED = 0.25
     INTERVAL = 1.0  # seconds between snapshots at the least
-    INTERVAL_WATCHED = 0.25
+    INTERVAL_WATCHED = 0.3
     ALLOWANCE = 0.15  # seconds that the first snapshots may take beyond their share
     ALLOWANCE_WATCHED = 2.0
 
@@ -41,7 +41,12 @@ class SnapshotClock:
 
     def taken(self, step: int, seconds: float, cost: float) -> None:
         """Note a snapshot that took `cost` seconds."""
-        self._last_step, self._next, self._cost = step, seconds, cost
+        self._last_step, self._next = step, seconds
+        self.spent(cost)
+
+    def spent(self, cost: float) -> None:
+        """Note the `cost`, in seconds, of the last snapshot, where it ends after it was taken."""
+        self._cost = cost
         self._spent += cost
 
 

@@ -21,12 +21,8 @@ from mixviz.training.device import make_fabric, place, stream, stream_seed, use_
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
 from mixviz.training.machine import commit, hardware
 from mixviz.training.observe import Diverged, Observer, evaluate
-from mixviz.training.schedule import (
-    SLOW_STEPS,
-    SnapshotClock,
-    slow_start_until,
-    superfluous,
-)
+from mixviz.training.schedule import SLOW_STEPS, slow_start_until
+from mixviz.training.snapshots import SnapshotTaker, check_weights
 
 POLL = 0.1  # seconds between looks at the store
 BEAT = 0.5  # seconds between rows written to the store
@@ -74,6 +70,7 @@ class Trainer:
         self.step = 0
         self._rows: list[tuple[int, float, dict[str, float]]] = []
         self._pending: list[Terms] = []
+        self.snapshots: SnapshotTaker | None = None
 
     def train(self) -> Status:
         """Train to the end; every outcome, failures too, is written to the store and returned.
@@ -99,6 +96,9 @@ class Trainer:
             status, message = Status.FAILED, str(error)
         except Exception as error:
             status, message = Status.FAILED, f"{type(error).__name__}: {error}"
+        finally:
+            if self.snapshots:
+                self.snapshots.close()
         with suppress(Lost):
             if self._rows:
                 self._beat()
@@ -129,17 +129,12 @@ class Trainer:
         self._speed_before = run.samples_per_second
         plan = Plan.from_json(run.config)
         self.plan, self.config = plan, plan.run
-        train = load(plan.dataset, self.config.split)
+        self.data = train = load(plan.dataset, self.config.split)
         self.test = load(plan.dataset, self.config.scored_split)
         use_threads(self.config, train.shape)
         self.fabric = make_fabric(self.config, model_class(plan.model).on_host)
         self.x: Tensor = self.fabric.to_device(torch.from_numpy(train.x))
-        self.model: MixtureModel = create(
-            plan.model, plan.settings, train.shape, stream(self.config.seed, "start")
-        )
-        place(self.model, self.fabric.device)
-        if self.model.semi_supervised:
-            self._supervise(train)
+        self.model = self._make_model()
         self.model.train()
         self.model.make_optimizers()
         self.model.report = self._report
@@ -147,7 +142,6 @@ class Trainer:
         points = self.config.snapshot_points or (10_000 if train.kind == "vector" else 2_000)
         seed = stream_seed(self.config.seed, "snapshot")
         self.observer = Observer(self.test, points, seed, self.fabric.device)
-        self.clock = SnapshotClock()
         self.batch_size = (
             len(train) if self.model.full_batch else min(self.config.batch_size, len(train))
         )
@@ -155,6 +149,15 @@ class Trainer:
         self.total = self.steps_per_epoch * self.config.epochs
         self.steps_per_row = min(MOST_STEPS_PER_ROW, max(1, self.total // ROWS))
         self.store.update(self.run, total_steps=self.total, steps_per_epoch=self.steps_per_epoch)
+        self.snapshots = SnapshotTaker(
+            self.store,
+            self.run,
+            self.config,
+            self.observer,
+            self.fabric,
+            self.total,
+            self._make_model,
+        )
         if checkpoints.has_checkpoint(self.folder):
             self._restore()
         else:
@@ -162,12 +165,21 @@ class Trainer:
         self._started, self._paused, self._first_step = time.perf_counter(), 0.0, self.step
         self._checkpointed = self._polled = self._started
 
-    def _supervise(self, train: Dataset) -> None:
-        """Show the model its labelled observations, and no other label."""
-        count = self.model.config.labelled  # type: ignore[attr-defined]
-        chosen = labelled_subset(train, count, stream_seed(self.config.seed, "labels"))
+    def _make_model(self) -> MixtureModel:
+        """Make a model as it is before the first step; it shares nothing with another."""
+        settings, shape = self.plan.settings.model_copy(), self.data.shape
+        model = create(self.plan.model, settings, shape, stream(self.config.seed, "start"))
+        place(model, self.fabric.device)
+        if model.semi_supervised:
+            self._supervise(model)
+        return model
+
+    def _supervise(self, model: MixtureModel) -> None:
+        """Show a model its labelled observations, and no other label."""
+        count = model.config.labelled  # type: ignore[attr-defined]
+        chosen = labelled_subset(self.data, count, stream_seed(self.config.seed, "labels"))
         labels = torch.from_numpy(chosen.labels)
-        self.model.supervise(
+        model.supervise(
             self.fabric.to_device(torch.from_numpy(chosen.x)), self.fabric.to_device(labels)
         )
 
@@ -265,8 +277,8 @@ class Trainer:
                 return True
             self._watched = self.store.get(self.run).is_watched
         watched = self._watched or self.config.dense_snapshots
-        if self.clock.due(self.step, self.seconds, watched):
-            self._snapshot()
+        assert self.snapshots is not None
+        self.snapshots.take_if_due(self.model, self.step, self.epoch, self.seconds, watched)
         if time.perf_counter() - self._checkpointed >= self.config.checkpoint_seconds:
             self._checkpoint()
         return False
@@ -278,6 +290,11 @@ class Trainer:
     def seconds(self) -> float:
         """Seconds of training, pauses left out."""
         return self.seconds_before + time.perf_counter() - self._started - self._paused
+
+    @property
+    def epoch(self) -> float:
+        """Epochs that are done."""
+        return self.step / self.steps_per_epoch
 
     @property
     def samples_per_second(self) -> float:
@@ -304,24 +321,12 @@ class Trainer:
             self.progress(self.step, self.total, rows[-1][2])
 
     def _snapshot(self) -> None:
-        began = time.perf_counter()
-        self._check_weights()
-        epoch = self.step / self.steps_per_epoch
-        with self.fabric.autocast():
-            snapshot = self.observer.snapshot(self.model, self.step, epoch, self.seconds)
-        self.store.write_snapshot(self.run, snapshot)
-        steps = self.store.snapshot_steps(self.run)
-        if len(steps) > self.config.snapshot_count:
-            keep = int(0.9 * self.config.snapshot_count)
-            self.store.delete_snapshots(self.run, superfluous(steps, keep, self.total))
-        self.clock.taken(self.step, self.seconds, time.perf_counter() - began)
-
-    def _check_weights(self) -> None:
-        if not checkpoints.all_finite(self.model):
-            raise Diverged(f"a weight was not finite at step {self.step:,}")
+        """Take a snapshot of this step, if it has none."""
+        assert self.snapshots is not None
+        self.snapshots.take(self.model, self.step, self.epoch, self.seconds)
 
     def _checkpoint(self) -> None:
-        self._check_weights()
+        check_weights(self.model, self.step)
         self._beat()  # a resumed run goes on after this step: its rows must be in the store
         live = {name: getattr(self.model.config, name) for name in self.model.config.live_fields()}
         state = {"step": self.step, "seconds": self.seconds, "live": live}
@@ -330,8 +335,7 @@ class Trainer:
 
     def _finish(self) -> Status:
         self._checkpoint()
-        if self.step not in self.store.snapshot_steps(self.run):
-            self._snapshot()
+        self._snapshot()
         seconds, speed = self.seconds, self.samples_per_second
         with self.fabric.autocast():
             result = evaluate(
@@ -376,8 +380,7 @@ class Trainer:
             self.store.finish_command(command, self.run)
             if command.name == "stop":
                 self._checkpoint()
-                if self.step not in self.store.snapshot_steps(self.run):
-                    self._snapshot()
+                self._snapshot()
                 return True
             if command.name == "pause" and self._pause():
                 return True
@@ -386,8 +389,7 @@ class Trainer:
     def _pause(self) -> bool:
         """Checkpoint and wait; returns whether the run was told to stop meanwhile."""
         self._checkpoint()
-        if self.step not in self.store.snapshot_steps(self.run):
-            self._snapshot()
+        self._snapshot()
         began = time.perf_counter()
         before = self.seconds
         self.store.update(self.run, status=Status.PAUSED)

@@ -2,13 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
 from mixviz.models import MODELS, start
 from mixviz.runs import Event, RunStore, Status
 from mixviz.runs.bundle import export_run, import_run
-from mixviz.training import trainer
+from mixviz.training import snapshots, trainer
 from mixviz.training.trainer import Trainer
 from tests.training.conftest import (
     Killed,
@@ -188,15 +189,52 @@ def test_steps_until_convergence_are_all_in_the_curve(store):
     assert store.terms(few)[-1][0] == steps
 
 
-@pytest.mark.parametrize(("always", "case"), [(True, "gmvae-v2"), (True, "batch normalisation")])
-def test_snapshots_do_not_change_training(store, monkeypatch, always, case):
+@pytest.mark.parametrize("processors", [1, 2])
+@pytest.mark.parametrize("case", ["gmvae-v2", "batch normalisation"])
+def test_snapshots_do_not_change_training(store, monkeypatch, case, processors):
+    monkeypatch.setattr(snapshots, "PROCESSORS", processors)
     runs = []
-    for due in (always, not always):
-        monkeypatch.setattr(trainer.SnapshotClock, "due", lambda *_, due=due: due)
+    for due in (True, False):
+        monkeypatch.setattr(snapshots.SnapshotClock, "due", lambda *_, due=due: due)
         runs.append(finish(store, begin(store, **CASES[case])))
-    counts = [len(store.snapshot_steps(run)) for run in runs]
-    assert counts == [store.get(runs[0]).step + 1, 2]
+    watched, unwatched = (len(store.snapshot_steps(run)) for run in runs)
+    assert unwatched == 2
+    if processors == 1:
+        assert watched == store.get(runs[0]).step + 1
+    else:  # beside the training, as many as there is time for
+        assert watched > unwatched
     assert_same_training(store, *runs)
+
+
+def test_a_snapshot_beside_the_training_shows_the_step_at_which_it_was_due(store, monkeypatch):
+    """The weights move on while it is taken; a live setting has moved before."""
+    runs = []
+    for processors in (1, 2):
+        monkeypatch.setattr(snapshots, "PROCESSORS", processors)
+        monkeypatch.setattr(snapshots.SnapshotClock, "due", lambda self, step, *_: step == 7)
+        run = begin(store, "gmvae-v2")
+        runs.append(finish(store, run, commands_at(store, run, {5: ("set", "z_prior_floor", 1.0)})))
+    between, beside = (store.snapshot(run, 7) for run in runs)
+    for name, value in vars(between).items():
+        if name != "seconds":
+            np.testing.assert_array_equal(value, getattr(beside, name), err_msg=name)
+
+
+def test_a_snapshot_beside_the_training_that_fails_ends_the_run(store, monkeypatch):
+    monkeypatch.setattr(snapshots, "PROCESSORS", 2)
+    monkeypatch.setattr(snapshots.SnapshotClock, "due", lambda self, step, *_: step == 7)
+    taken = snapshots.Observer.snapshot
+
+    def broken(self, model, step, *arguments):
+        if step == 7:
+            raise snapshots.Diverged("a latent was not finite")
+        return taken(self, model, step, *arguments)
+
+    monkeypatch.setattr(snapshots.Observer, "snapshot", broken)
+    run = begin(store, "gmvae-v2")
+    assert Trainer(store, run).train() is Status.DIVERGED
+    assert store.get(run).message == "a latent was not finite"
+    assert store.snapshot_steps(run) == [0]
 
 
 @pytest.mark.parametrize("model", ["gmvae-v2", "dec", "k-means"])
