@@ -1,33 +1,7 @@
-"""The app: run picker and navigation over the pages."""
+"""The server: the app of `pages/main.py`, and what its plots ask for beside it."""
 
 import streamlit as st
 
-from mixviz.cli import fill_static_folder
-from mixviz.ui.runs import pick_run
-from mixviz.ui.services import ICON, warm_up
+from mixviz.ui.feed import ROUTES
 
-st.set_page_config(page_title="mixviz", page_icon=ICON, layout="wide")
-st.html(
-    "<style>.stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }"
-    # As high as the boxes that they stand beside.
-    "button[data-variant=segmented_control] { min-height: 2.5rem; }"
-    # Where the sidebar is folded away, a bar with its button lies over the top of the page.
-    "@media (max-width: 768px) { .stMainBlockContainer { padding-top: 4.5rem; } }</style>"
-)
-fill_static_folder()
-
-page = st.navigation(
-    [
-        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("pages/train.py", title="Train", icon=":material/play_circle:"),
-        st.Page("pages/replay.py", title="Replay", icon=":material/history:"),
-        st.Page("pages/explore.py", title="Explore", icon=":material/scatter_plot:"),
-        st.Page("pages/clusters.py", title="Clusters", icon=":material/grid_on:"),
-        st.Page("pages/generate.py", title="Generate", icon=":material/brush:"),
-        st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
-        st.Page("pages/data.py", title="Data", icon=":material/upload_file:"),
-    ]
-)
-pick_run()
-page.run()
-warm_up()
+app = st.App("pages/main.py", routes=ROUTES)

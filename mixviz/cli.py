@@ -1,10 +1,8 @@
 """The program `mixviz`: train, watch, evaluate and share runs from a terminal."""
 
 import argparse
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -544,7 +542,6 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _app(options: argparse.Namespace) -> int:
-    fill_static_folder()
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--server.address", dest="address", default="127.0.0.1")
     reader.add_argument(
@@ -573,18 +570,6 @@ def _free_port(address: str) -> int:
             tried.bind((address, port))
             return port
     return _PORT
-
-
-def fill_static_folder() -> None:
-    """Put Plotly's JavaScript, which the Python package carries, where the server serves it."""
-    package = importlib.util.find_spec("plotly")
-    if package is None or package.origin is None:
-        raise MixvizError("Plotly is missing from this installation; install mixviz again.")
-    bundled = Path(package.origin).parent / "package_data" / "plotly.min.js"
-    served = app_file().parent / "static" / "plotly.min.js"
-    if not served.is_file() or served.stat().st_size != bundled.stat().st_size:
-        served.parent.mkdir(exist_ok=True)
-        shutil.copyfile(bundled, served)
 
 
 def app_file() -> Path:

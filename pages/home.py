@@ -10,7 +10,7 @@ def demonstrate() -> None:
     from mixviz.ui.setup import start_demo
 
     start_demo()
-    st.switch_page("pages/train.py")
+    st.switch_page("train.py")
 
 
 st.title("mixviz", anchor=False)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixviz.data import Dataset, labelled_subset, load, source
+from mixviz.data import labelled_subset, load, source
 from mixviz.errors import MixvizError
 from mixviz.models import MixtureModel, Terms, create, invalid, model_class
 from mixviz.runs import Command, Event, Run, RunStore, Status

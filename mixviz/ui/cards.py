@@ -85,4 +85,4 @@ def _thumbnail_if_any(run: Run, dark: bool) -> bytes | None:
 def _open(run: str, page: str) -> None:
     st.session_state[keys.RUN] = run
     if page:
-        st.switch_page(f"pages/{page}.py")
+        st.switch_page(f"{page}.py")

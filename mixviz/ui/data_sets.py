@@ -180,7 +180,7 @@ def _start(name: str, components: int) -> None:
     run = jobs().start(chosen.plan, chosen.name)
     store().annotate([run], note=chosen.reason)
     st.session_state[keys.STARTED] = run
-    st.switch_page("pages/train.py")
+    st.switch_page("train.py")
 
 
 def _explain(name: str, suggestion: Suggestion) -> None:

@@ -5,13 +5,15 @@ import streamlit as st
 from mixviz.runs import Run, Snapshot, Status
 from mixviz.ui import panels, steering
 from mixviz.ui.config_form import duration
+from mixviz.ui.feed import latent_url
 from mixviz.ui.panels import History
 from mixviz.ui.runs import badge, literal, title
 from mixviz.ui.services import store
 
-TICK = 0.31  # seconds between looks at the store, about as often as snapshots are taken
+TICK = 0.3  # seconds between looks for the first snapshot
 MIDDLE_TICK = 1.0
-SLOW_TICK = 2.5
+SLOW_TICK = 4.0
+OTHERS_TICK = 2.5
 
 # The fades and spinners with which Streamlit accompanies every rerun cost, without a graphics card, a
 # quarter of the training speed on two processors.
@@ -31,7 +33,7 @@ def watch(run: Run) -> None:
         st.html(_STILL)
         steering.sliders(run)
     elif run.status.resumable:
-        st.fragment(_wait_for_others, run_every=SLOW_TICK)(run.id, run.status)
+        st.fragment(_wait_for_others, run_every=OTHERS_TICK)(run.id, run.status)
     # A trainer that was killed leaves what it was doing, and itself as the owner.
     if run.message and not live and not (run.status is Status.INTERRUPTED and run.owner):
         st.error(literal(run.message), icon=":material/error:")
@@ -44,10 +46,10 @@ def watch(run: Run) -> None:
     def every(seconds: float) -> float | None:
         return seconds if live else None
 
-    st.fragment(_progress, run_every=every(MIDDLE_TICK))(run.id)
+    st.fragment(_progress, run_every=every(MIDDLE_TICK))(run.id, run.status)
     left, right = st.columns([3, 2])
     with left:
-        st.fragment(_latent, run_every=every(TICK))(run.id, colour_by, run.status)
+        _latent(run, colour_by)
     with right:
         st.fragment(_mixture, run_every=every(MIDDLE_TICK))(run.id)
     st.fragment(_rest, run_every=every(SLOW_TICK))(run.id)
@@ -69,17 +71,13 @@ def _wait_for_first(run: str, drawn: Status) -> None:
         st.info(doing, icon=":material/hourglass_top:")
 
 
-def _latent(run_id: str, colour_by: str, drawn: Status) -> None:
-    """Latent space; it also notices when the run's status is not that the page was drawn with."""
-    run = store().get(run_id)
-    if run.status is not drawn:
-        st.rerun()  # buttons and timers belong to the page
-    if drawn.live:
-        store().watch(run_id)
-    snapshot = _latest(run_id)
-    subsample = panels.subsample_of(run_id, run.created)
-    extent = panels.running_extent(run_id, snapshot)
-    panels.latent(run, snapshot, subsample, colour_by, extent, "train")
+def _latent(run: Run, colour_by: str) -> None:
+    """Latent space; while the run is live the plot itself asks for what comes next."""
+    snapshot = _latest(run.id)
+    subsample = panels.subsample_of(run.id, run.created)
+    extent = panels.running_extent(run.id, snapshot)
+    follow = latent_url(run.id, colour_by) if run.status.live else None
+    panels.latent(run, snapshot, subsample, colour_by, extent, "train", follow=follow)
 
 
 def _mixture(run_id: str) -> None:
@@ -94,11 +92,11 @@ def _mixture(run_id: str) -> None:
         panels.accuracy(run, history.metrics, subsample, "train.beside")
 
 
-def _progress(run_id: str) -> None:
-    """Status, verdict, speed and remaining time; it also notices when others steer the run."""
+def _progress(run_id: str, drawn: Status) -> None:
+    """Status, verdict, speed and remaining time; it also notices when the page is out of date."""
     run = store().get(run_id)
-    if run.status.live and steering.outdated(run):
-        st.rerun()
+    if run.status is not drawn or (drawn.live and steering.outdated(run)):
+        st.rerun()  # buttons, sliders and timers belong to the page
     if run.total_steps:
         ended = run.status is Status.FINISHED
         most = "at most " if ended and run.step < run.total_steps else ""

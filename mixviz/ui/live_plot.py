@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from mixviz.ui.feed import PLOTLY
+
 _HERE = Path(__file__).parent
 _CSS = """
 .live-plot { width: 100%; }
@@ -21,7 +23,9 @@ _component = st.components.v2.component(
 )
 
 
-def live_plot(figure: dict[str, Any], *, key: str, height: int, label: str) -> None:
+def live_plot(
+    figure: dict[str, Any], *, key: str, height: int, label: str, follow: str | None = None
+) -> None:
     """Draw a figure; called again with the same key it updates the one that is there.
 
     Parameters
@@ -34,8 +38,12 @@ def live_plot(figure: dict[str, Any], *, key: str, height: int, label: str) -> N
         Pixels.
     label
         Description for screen readers.
+    follow
+        Address, below the app's own, that the plot asks for the next figure and label. It adds what
+        it shows, the step in `meta` and the axis ranges, as `after` and `extent`.
     """
-    _component(data={"figure": figure, "height": height, "label": label}, key=key, height=height)
+    data = {"figure": figure, "height": height, "label": label, "follow": follow}
+    _component(data=data | {"plotly": PLOTLY}, key=key, height=height)
 
 
 def pickable_plot(
@@ -80,6 +88,7 @@ def pickable_plot(
             "height": height,
             "label": label,
             "version": version,
+            "plotly": PLOTLY,
             "pick": {"points": points, "view": not points, "greys": greys},
         },
         key=key,

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -99,13 +99,16 @@ def colouring(labelled: bool) -> str:
 
 
 def running_extent(run: str, snapshot: Snapshot) -> Extent:
-    """Return axis ranges that follow the points without jumping at every snapshot."""
+    """Return the axis ranges in which a session shows a run that trains."""
     extents: dict[str, Extent] = st.session_state.setdefault(keys.EXTENT, {})
+    extents[run] = following(snapshot, extents.get(run))
+    return extents[run]
+
+
+def following(snapshot: Snapshot, last: Extent | None) -> Extent:
+    """Return axis ranges that follow the points without jumping at every snapshot."""
     now = extent_of([snapshot])
-    last = extents.get(run)
-    if last is None or not _fits(now, last):
-        extents[run] = last = _padded(now)
-    return last
+    return last if last is not None and _fits(now, last) else _padded(now)
 
 
 def _fits(inner: Extent, outer: Extent) -> bool:
@@ -127,16 +130,10 @@ def _padded(extent: Extent, margin: float = 0.12) -> Extent:
     return left - x, right + x, bottom - y, top + y
 
 
-def latent(
-    run: Run,
-    snapshot: Snapshot,
-    subsample: Subsample,
-    colour_by: str,
-    extent: Extent,
-    key: str,
-    height: int = _TALL,
-) -> None:
-    """Latent scatter with the mixture's two-sigma contours."""
+def latent_plot(
+    run: Run, snapshot: Snapshot, subsample: Subsample, colour_by: str, extent: Extent
+) -> dict[str, Any]:
+    """Return figure and label of the latent scatter with the mixture's two-sigma contours."""
     figure = latent_figure(
         snapshot,
         subsample,
@@ -146,7 +143,22 @@ def latent(
         names=_names(run, snapshot),
     )
     figure["layout"]["meta"] = {"step": snapshot.step}
-    live_plot(figure, key=f"{key}.latent", height=height, label=f"Latent space: {snapshot.verdict}")
+    return {"figure": figure, "label": f"Latent space: {snapshot.verdict}"}
+
+
+def latent(
+    run: Run,
+    snapshot: Snapshot,
+    subsample: Subsample,
+    colour_by: str,
+    extent: Extent,
+    key: str,
+    height: int = _TALL,
+    follow: str | None = None,
+) -> None:
+    """Draw the latent scatter; `follow` is where it gets what comes next."""
+    drawn = latent_plot(run, snapshot, subsample, colour_by, extent)
+    live_plot(**drawn, key=f"{key}.latent", height=height, follow=follow)
 
 
 def _names(run: Run, snapshot: Snapshot) -> list[str]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest, app_test
+from streamlit.testing.v1 import AppTest
 
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
@@ -28,18 +27,9 @@ class NoWorker:
         raise AssertionError("a page trained a run")
 
 
-class Pages(PagesManager):
-    """Stands in for what AppTest uses, which forgets with every run that `app.py` has the pages."""
-
-    def __init__(self, *arguments, **keywords):
-        super().__init__(*arguments, **keywords)
-        PagesManager.uses_pages_directory = False
-
-
 @contextmanager
 def served(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
     """Give the store in `home`, which the pages use meanwhile."""
-    monkeypatch.setattr(app_test, "PagesManager", Pages)
     monkeypatch.setenv("MIXVIZ_HOME", str(home))
     monkeypatch.setattr(services, "import_shipped", lambda *_: None)
     monkeypatch.setattr(services, "Worker", lambda home: NoWorker())
@@ -59,7 +49,7 @@ def trained(store, model="gmvae-v2", name="Shown", dataset="arcs"):
 
 def show(page, run=None, **link):
     """Run the app, as a link to one of its pages does."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=60)
     app.run()
     if run is not None:
         app.query_params["run"] = run
@@ -69,7 +59,7 @@ def show(page, run=None, **link):
         if name in _BOUND:
             app.session_state[name] = value
     if page != "home":
-        app.switch_page(f"pages/{page}.py")
+        app.switch_page(f"{page}.py")
     app.run()
     assert not app.exception, app.exception
     return app

@@ -66,7 +66,7 @@ def test_link_restores_an_outline_and_a_point(store, run):
     app = show("home")
     app.query_params.update({"run": run, "outline": link, "point": "7"})
     app.session_state["run"] = run
-    app.switch_page("pages/explore.py").run()
+    app.switch_page("explore.py").run()
     assert not app.exception
     assert selected(app) == within(points.astype(np.float32), np.array(parse_outline(link))).sum()
     assert "#7 · component" in texts(app)
@@ -221,7 +221,7 @@ def test_another_set_is_placed_and_maps_are_offered_not_computed(store, run):
     app = show("home")
     app.query_params.update({"run": run, "placed": "pinwheel test", "map": "latent"})
     app.session_state["run"] = run
-    app.switch_page("pages/explore.py").run()
+    app.switch_page("explore.py").run()
     assert not app.exception
     assert app.selectbox(key="placed").value == "pinwheel test"
 

@@ -37,11 +37,11 @@ def test_empty_store(store, page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_unknown_run_in_the_link(store, page):
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "pages" / "main.py"), default_timeout=60)
     app.query_params["run"] = "20200101-000000-ffffff"
     app.run()
     if page != "home":
-        app.switch_page(f"pages/{page}.py").run()
+        app.switch_page(f"{page}.py").run()
     assert not app.exception
     assert app.sidebar.selectbox[0].value is None
     expected = {"home": "form or collapse", "train": "Start a run", "replay": "Choose a run"}
@@ -217,7 +217,7 @@ import sys
 from mixviz.ui import services
 services.warm_up = lambda: None
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file("app.py", default_timeout=60).run()
+app = AppTest.from_file("pages/main.py", default_timeout=60).run()
 assert not app.exception, app.exception
 assert "torch" not in sys.modules, "PyTorch was imported for the cards"
 replay = [button for button in app.button if button.label == "Replay"]
