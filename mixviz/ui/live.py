@@ -11,7 +11,8 @@ from mixviz.ui.runs import badge, literal, title
 from mixviz.ui.services import store
 
 TICK = 0.3  # seconds between looks for the first snapshot
-MIDDLE_TICK = 1.0
+PROGRESS_TICK = 1.0
+MIDDLE_TICK = 1.5
 SLOW_TICK = 4.0
 OTHERS_TICK = 2.5
 
@@ -46,7 +47,7 @@ def watch(run: Run) -> None:
     def every(seconds: float) -> float | None:
         return seconds if live else None
 
-    st.fragment(_progress, run_every=every(MIDDLE_TICK))(run.id, run.status)
+    st.fragment(_progress, run_every=every(PROGRESS_TICK))(run.id, run.status)
     left, right = st.columns([3, 2])
     with left:
         _latent(run, colour_by)

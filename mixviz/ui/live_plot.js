@@ -399,7 +399,8 @@ function move(plot, next) {
     })
     scene.scatter2d.update(scene.markerOptions)
     scene.line2d.update(scene.lineOptions)
-    div._fullLayout._glcanvas.each((canvas) => canvas.regl?.clear({ color: [0, 0, 0, 0], depth: 1 }))
+    // Of three canvases this one has the points; without a graphics card each that is touched is read back.
+    div._fullLayout._glcanvas.data()[0].regl.clear({ color: [0, 0, 0, 0], depth: 1 })
     scene.draw()
   } catch {
     plot.drawn = -Infinity
