@@ -77,6 +77,7 @@ def test_diverged_run_shows_its_message_and_curves(server, open_page, monkeypatc
         "snapshot_points": 300,
         "threads": 1,
         "checkpoint_seconds": 0.05,
+        "dense_snapshots": True,  # a slow machine would take but the first, before which are no curves
     }
     run = create_run(server.store, plan(values=values), "Diverging")
     assert Trainer(server.store, run).train() is Status.DIVERGED

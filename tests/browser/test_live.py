@@ -51,6 +51,45 @@ def ranges(page):
     return look(page, "[d.layout.xaxis.range, d.layout.yaxis.range].flat()")
 
 
+NUMBERS = """
+(() => { const numbers = t => t.uid === 'numbers'
+         const given = d.data.find(numbers), { text } = given
+         const { x, y } = given.x.bdata ? d._fullData.find(numbers) : given
+         return [Number(d.dataset.step), text, [...x], [...y]] })()
+"""
+COUNT_DRAWN = """
+() => {
+  const react = window.Plotly.react
+  window.drawn = 0
+  window.Plotly.react = (plot, ...rest) => {
+    window.drawn += plot.getAttribute('aria-label').startsWith('Latent')
+    return react(plot, ...rest)
+  }
+}
+"""
+
+
+def test_what_has_moved_is_where_the_snapshot_says(watched, server):
+    """Most frames only move points, which goes past Plotly."""
+    page, store = watched, server.store
+    run = store.runs(1)[0].id
+    page.evaluate(COUNT_DRAWN)
+    first, compared = frames(page), 0
+    while compared < 6:
+        await_frames(page, 1)
+        step, text, x, y = look(page, NUMBERS.strip())
+        try:
+            means = store.snapshot(run, step).means
+        except FileNotFoundError:  # thinned meanwhile
+            continue
+        numbers = [int(name) for name in text]
+        assert sorted(numbers) == list(range(10))
+        assert means[numbers, 0] == pytest.approx(x, abs=1e-5)
+        assert means[numbers, 1] == pytest.approx(y, abs=1e-5)
+        compared += 1
+    assert page.evaluate("window.drawn") < frames(page) - first
+
+
 @pytest.mark.alone
 def test_plots_are_never_mounted_again(watched):
     page = watched
