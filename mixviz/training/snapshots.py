@@ -40,8 +40,7 @@ class SnapshotTaker:
         total: int,
         twin: Callable[[], MixtureModel],
     ):
-        self.observer = observer
-        self._store, self._run, self._config = store, run, config
+        self._store, self._run, self._config, self._observer = store, run, config, observer
         self._fabric, self._total, self._make_twin = fabric, total, twin
         self._clock = SnapshotClock()
         self._twin: MixtureModel | None = None
@@ -106,7 +105,7 @@ class SnapshotTaker:
         """Take a snapshot and write it; returns the seconds this took."""
         began = time.perf_counter()
         with self._fabric.autocast():
-            snapshot = self.observer.snapshot(model, step, epoch, seconds)
+            snapshot = self._observer.snapshot(model, step, epoch, seconds)
         self._store.write_snapshot(self._run, snapshot)
         steps = self._store.snapshot_steps(self._run)
         if len(steps) > self._config.snapshot_count:

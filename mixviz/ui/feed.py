@@ -15,6 +15,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mixviz.errors import MixvizError
+from mixviz.figures.latent import COLOURINGS
+from mixviz.runs import RunStore
 
 PLOTLY = "live/plotly.min.js"
 PATIENCE = 1.0  # seconds that a plot is kept waiting for the next snapshot
@@ -43,39 +45,43 @@ def latent_url(run: str, colour_by: str) -> str:
 async def latent(request: Request) -> Response:
     """Give the latent space of a run at its last snapshot, as soon as that is another than `after`.
 
-    The query holds `colour`, and of the picture that is there `after`, its step, and `extent`, its
-    left, right, bottom and top. The answer is 204 where there is nothing new, 404 where there is no
-    such run.
+    The query holds `colour`, one of the colourings, and `after`, the step of the picture that is
+    there. The answer is 204 where there is nothing new, 404 where there is no such run.
     """
-    # Pages import these too; they expect a server that runs.
-    from mixviz.ui.services import store
-
-    run = request.path_params["run"]
+    run, colour_by = request.path_params["run"], request.query_params.get("colour")
     try:
-        await run_in_threadpool(store().get, run)
         after = int(request.query_params["after"])
-        extent = tuple(map(float, request.query_params["extent"].split(",")))
-        colour_by = request.query_params["colour"]
+    except (KeyError, ValueError):
+        return Response("after is the step of a snapshot", status_code=400)
+    if colour_by not in COLOURINGS:
+        return Response(f"colour is one of {', '.join(COLOURINGS)}", status_code=400)
+    try:
+        store = await run_in_threadpool(_watch, run)
     except MixvizError:
         return Response(status_code=404)
-    except (KeyError, ValueError):
-        return Response("after, extent and colour are wanted", status_code=400)
-    await run_in_threadpool(store().watch, run)
     limit = time.monotonic() + PATIENCE
-    while not (steps := store().snapshot_steps(run)) or steps[-1] == after:
+    while not (steps := store.snapshot_steps(run)) or steps[-1] == after:
         if time.monotonic() > limit:
             return Response(status_code=204)
         await asyncio.sleep(LOOK)
-    return await run_in_threadpool(_drawn, run, steps[-1], colour_by, extent)
+    return await run_in_threadpool(_drawn, run, steps[-1], colour_by)
 
 
-def _drawn(run_id: str, step: int, colour_by: str, extent: tuple[float, ...]) -> Response:
-    from mixviz.figures.latent import COLOURINGS
+# The server imports this module before it runs, which what follows imports expects.
+
+
+def _watch(run: str) -> RunStore:
+    """Note that a run is looked at, and return the store; the first to ask for it opens it."""
+    from mixviz.ui.services import store
+
+    store().watch(store().get(run).id)
+    return store()
+
+
+def _drawn(run_id: str, step: int, colour_by: str) -> Response:
     from mixviz.ui import panels
     from mixviz.ui.services import store
 
-    if colour_by not in COLOURINGS or len(extent) != 4:
-        return Response("there is no such picture", status_code=400)
     run = store().get(run_id)
     try:
         snapshot = store().snapshot(run_id, step)
@@ -86,7 +92,7 @@ def _drawn(run_id: str, step: int, colour_by: str, extent: tuple[float, ...]) ->
         snapshot,
         panels.subsample_of(run_id, run.created),
         colour_by,
-        panels.following(snapshot, extent),
+        panels.running_extent(run_id, snapshot),
     )
     return JSONResponse(drawn, headers=_AS_IT_IS)
 

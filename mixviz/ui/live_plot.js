@@ -357,10 +357,11 @@ async function draw(plot) {
 const MOVES_FOR = 2000 // milliseconds after which Plotly draws anew: hover and order of the contours lag
 
 // What a figure looks like but for places and order: the same as long as points and contours only move.
+// Plotly leaves out traces without points.
 function lookOf({ data, layout }) {
   const traces = data.map(({ x, y, text, textfont, hovertext, marker, ...rest }) => {
     const numbers = text?.map((name, i) => [name, marker.color[i], marker.opacity[i]].join()).sort()
-    return JSON.stringify([rest, numbers ?? marker])
+    return JSON.stringify([rest, numbers ?? marker, (x.bdata ?? x).length > 0])
   })
   return traces.sort().join() + JSON.stringify({ ...layout, meta: null })
 }
@@ -381,8 +382,10 @@ function move(plot, next) {
   if (lookOf(figure) !== lookOf(next)) return false
   const fresh = new Map(next.data.map((trace) => [trace.uid, trace]))
   try {
-    div.data.forEach((trace, i) => {
-      let { x, y, text, hovertext } = fresh.get(trace.uid)
+    for (const [{ t, trace: { uid } }] of div.calcdata) {
+      if (t?._scene !== scene) continue
+      const i = t.index, trace = div.data.find((each) => each.uid === uid)
+      let { x, y, text, hovertext } = fresh.get(uid)
       let flat = places({ x, y })
       if (text) {
         const order = trace.text.map((name) => text.indexOf(name))
@@ -396,7 +399,7 @@ function move(plot, next) {
         if (options) options.positions = flat
       }
       if (scene.textOptions[i]) scene.glText[i].update(scene.textOptions[i])
-    })
+    }
     scene.scatter2d.update(scene.markerOptions)
     scene.line2d.update(scene.lineOptions)
     // Of three canvases this one has the points; without a graphics card each that is touched is read back.
@@ -422,10 +425,8 @@ async function follow(plot) {
   plot.following = true
   while (plot.follow && !plot.gone) {
     const asked = plot.follow, began = performance.now()
-    const { xaxis, yaxis, meta } = plot.figure.layout
     const url = new URL(asked, document.baseURI)
-    url.searchParams.set("after", meta.step)
-    url.searchParams.set("extent", [...xaxis.range, ...yaxis.range].join())
+    url.searchParams.set("after", plot.figure.layout.meta.step)
     let rest = SHORTEST
     try {
       const answer = document.hidden ? null : await fetch(url)

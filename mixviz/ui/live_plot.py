@@ -39,8 +39,8 @@ def live_plot(
     label
         Description for screen readers.
     follow
-        Address, below the app's own, that the plot asks for the next figure and label. It adds what
-        it shows, the step in `meta` and the axis ranges, as `after` and `extent`.
+        Address, below the app's own, that the plot asks for the next figure and label. It adds as
+        `after` the step that it shows, which is in the layout's `meta`.
     """
     data = {"figure": figure, "height": height, "label": label, "follow": follow}
     _component(data=data | {"plotly": PLOTLY}, key=key, height=height)

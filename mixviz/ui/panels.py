@@ -98,17 +98,19 @@ def colouring(labelled: bool) -> str:
     return chosen if labelled or chosen != "label" else COLOURINGS[0]
 
 
+@st.cache_resource(show_spinner=False)
+def _running_extents() -> dict[str, Extent]:
+    """Axis ranges in which runs that train are shown, by run, to pages and to plots that follow."""
+    return {}
+
+
 def running_extent(run: str, snapshot: Snapshot) -> Extent:
-    """Return the axis ranges in which a session shows a run that trains."""
-    extents: dict[str, Extent] = st.session_state.setdefault(keys.EXTENT, {})
-    extents[run] = following(snapshot, extents.get(run))
-    return extents[run]
-
-
-def following(snapshot: Snapshot, last: Extent | None) -> Extent:
     """Return axis ranges that follow the points without jumping at every snapshot."""
-    now = extent_of([snapshot])
-    return last if last is not None and _fits(now, last) else _padded(now)
+    extents, now = _running_extents(), extent_of([snapshot])
+    last = extents.get(run)
+    if last is None or not _fits(now, last):
+        extents[run] = last = _padded(now)
+    return last
 
 
 def _fits(inner: Extent, outer: Extent) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 from mixviz.training.config import plan
@@ -51,11 +52,13 @@ def ranges(page):
     return look(page, "[d.layout.xaxis.range, d.layout.yaxis.range].flat()")
 
 
-NUMBERS = """
-(() => { const numbers = t => t.uid === 'numbers'
-         const given = d.data.find(numbers), { text } = given
-         const { x, y } = given.x.bdata ? d._fullData.find(numbers) : given
-         return [Number(d.dataset.step), text, [...x], [...y]] })()
+# What the graphics card was given: by uid, the places [x, y, x, y, ...]; and the numbers in their order.
+GIVEN = """
+(() => { const places = {}
+         for (const [{ t, trace }] of d.calcdata) if (t?._scene?.markerOptions[t.index]) {
+           places[trace.uid] = [...t._scene.markerOptions[t.index].positions]
+         }
+         return [Number(d.dataset.step), d.data.find(t => t.uid === 'numbers').text, places] })()
 """
 COUNT_DRAWN = """
 () => {
@@ -67,6 +70,10 @@ COUNT_DRAWN = """
   }
 }
 """
+DRAWN_AND_SHOWN = """
+() => [window.drawn, Number(
+  document.querySelector('.live-plot[aria-label^="Latent"]').dataset.frames)]
+"""
 
 
 def test_what_has_moved_is_where_the_snapshot_says(watched, server):
@@ -77,17 +84,20 @@ def test_what_has_moved_is_where_the_snapshot_says(watched, server):
     first, compared = frames(page), 0
     while compared < 6:
         await_frames(page, 1)
-        step, text, x, y = look(page, NUMBERS.strip())
+        step, text, places = look(page, GIVEN.strip())
         try:
-            means = store.snapshot(run, step).means
+            snapshot = store.snapshot(run, step)
         except FileNotFoundError:  # thinned meanwhile
             continue
         numbers = [int(name) for name in text]
         assert sorted(numbers) == list(range(10))
-        assert means[numbers, 0] == pytest.approx(x, abs=1e-5)
-        assert means[numbers, 1] == pytest.approx(y, abs=1e-5)
+        assert places["numbers"] == pytest.approx(snapshot.means[numbers].ravel(), abs=1e-5)
+        for component in np.unique(snapshot.assignments):
+            members = snapshot.points[snapshot.assignments == component]
+            assert places[f"points-{component}"] == pytest.approx(members.ravel(), abs=1e-5)
         compared += 1
-    assert page.evaluate("window.drawn") < frames(page) - first
+    drawn, shown = page.evaluate(DRAWN_AND_SHOWN)
+    assert drawn < shown - first
 
 
 @pytest.mark.alone
