@@ -1,6 +1,7 @@
 """Tests that a run which was stopped or killed ends in the bits of one that was not."""
 
 import random
+import time
 
 import numpy as np
 import pytest
@@ -206,15 +207,26 @@ def test_snapshots_do_not_change_training(store, monkeypatch, case, processors):
     assert_same_training(store, *runs)
 
 
-def test_a_snapshot_beside_the_training_shows_the_step_at_which_it_was_due(store, monkeypatch):
+def test_a_snapshot_beside_the_training_shows_the_step_at_which_it_was_due(
+    store, monkeypatch, eager
+):
     """The weights move on while it is taken; a live setting has moved before."""
+    taken = snapshots.Observer.snapshot
+
+    def late(*arguments):
+        time.sleep(0.2)
+        return taken(*arguments)
+
+    monkeypatch.setattr(snapshots.Observer, "snapshot", late)
+    monkeypatch.setattr(snapshots.SnapshotClock, "due", lambda self, step, *_: step == 7)
     runs = []
     for processors in (1, 2):
         monkeypatch.setattr(snapshots, "PROCESSORS", processors)
-        monkeypatch.setattr(snapshots.SnapshotClock, "due", lambda self, step, *_: step == 7)
         run = begin(store, "gmvae-v2")
-        runs.append(finish(store, run, commands_at(store, run, {5: ("set", "z_prior_floor", 1.0)})))
+        runs.append(finish(store, run, commands_at(store, run, {5: ("set", "z_prior_floor", 2.0)})))
+        assert [event.step for event in store.events(run)] == [5]
     between, beside = (store.snapshot(run, 7) for run in runs)
+    assert between.terms["z_prior"] < 2
     for name, value in vars(between).items():
         if name != "seconds":
             np.testing.assert_array_equal(value, getattr(beside, name), err_msg=name)
