@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from mixviz.models import preset
 from mixviz.runs import Status
 from tests.browser.driver import Server, await_plot, button, choose, until
 
@@ -69,11 +70,17 @@ def images(page):
     )
 
 
-def watch_images(page, server, epochs):
+def watch_images(page, server, name, epochs):
+    """Start a preset for some epochs, and return its run once its pictures are there."""
+    chosen = preset(name)[1]
+    choose(page, "Preset", chosen.title)
     box = number(page, "Epochs")
+    # Fields are replaced one after the other when a preset is chosen; what is typed before is lost.
+    expect(box).to_have_value(str(chosen.settings["epochs"]))
+    expect(number(page, "Components (K)")).to_have_value(str(chosen.settings["components"]))
     box.fill(str(epochs))
     box.press("Enter")
-    until(page, lambda: f"{epochs}" == number(page, "Epochs").input_value())
+    expect(box).to_have_value(str(epochs))
     estimated(page)
     button(page, "Start training").click()
     page.wait_for_url(re.compile("run="))
@@ -87,9 +94,7 @@ def watch_images(page, server, epochs):
 
 def test_images_show_samples_and_reconstructions(server, open_page):
     page = open_page(f"{server.url}/train")
-    choose(page, "Preset", "8x8 digits, K=20")
-    until(page, lambda: number(page, "Components (K)").input_value() == "20")
-    run = watch_images(page, server, epochs=4)
+    run = watch_images(page, server, "v2-digits", epochs=4)
     assert server.store.get(run).config["run"]["epochs"] == 4
     until(page, lambda: server.store.get(run).status is Status.FINISHED, "finished")
     page.get_by_text("finished").first.wait_for()
@@ -99,7 +104,5 @@ def test_images_show_samples_and_reconstructions(server, open_page):
 @pytest.mark.skipif(not os.environ.get("MIXVIZ_DATA"), reason="needs MNIST: set MIXVIZ_DATA")
 def test_mnist_trains(server, open_page):
     page = open_page(f"{server.url}/train")
-    choose(page, "Preset", "MNIST in two minutes")
-    until(page, lambda: number(page, "Components (K)").input_value() == "16")
-    run = watch_images(page, server, epochs=1)
+    run = watch_images(page, server, "v2-mnist-laptop", epochs=1)
     assert server.store.get(run).dataset == "mnist"
