@@ -14,11 +14,14 @@ _FADE = [[0, "rgba(47,141,245,0)"], [1, "rgba(47,141,245,1)"]]  # shows the back
 
 
 def usage_figure(
-    snapshot: Snapshot, uirevision: str | int, names: Sequence[str] | None = None
+    snapshot: Snapshot,
+    uirevision: str | int,
+    names: Sequence[str] | None = None,
+    note: str = "",
 ) -> Spec:
     """Draw the share of points assigned to each component, in per cent, against an even 1/K.
 
-    `names` of the components (K,) are shown on hover; by default their numbers.
+    `names` of the components (K,) are shown on hover; by default their numbers. A `note` stands below.
     """
     components = len(snapshot.usage)
     shares = 100 * np.nan_to_num(snapshot.usage, nan=0.0, posinf=0.0, neginf=0.0)
@@ -31,7 +34,8 @@ def usage_figure(
         "hovertemplate": "component %{customdata}: %{y:.1f} %<extra></extra>",
         "showlegend": False,
     }
-    x, y = _component_axis(components), axis("% of points", rangemode="tozero")
+    title = f"component · {note}" if note else "component"
+    x, y = _component_axis(components, title), axis("% of points", rangemode="tozero")
     even = {
         "type": "scatter",
         "mode": "lines",
@@ -103,9 +107,9 @@ def density_figure(snapshot: Snapshot, subsample: Subsample, uirevision: str | i
     }
 
 
-def _component_axis(components: int, **settings: object) -> Spec:
+def _component_axis(components: int, title: str = "component", **settings: object) -> Spec:
     ticks = {"dtick": 1} if components <= len(COLOURS) // 2 else {}
-    return axis("component", **ticks, **settings)
+    return axis(title, **ticks, **settings)
 
 
 def density_map(density: np.ndarray, extent: np.ndarray, highest: float | None = None) -> Spec:

@@ -14,7 +14,7 @@ class SnapshotClock:
     SHARE = 0.015  # of the training time
     SHARE_WATCHED = 0.25
     INTERVAL = 1.0  # seconds between snapshots at the least
-    INTERVAL_WATCHED = 0.22
+    INTERVAL_WATCHED = 0.25
     ALLOWANCE = 0.15  # seconds that the first snapshots may take beyond their share
     ALLOWANCE_WATCHED = 2.0
 

@@ -26,7 +26,8 @@ from mixviz.figures.curves import METRICS
 from mixviz.runs import Run, Status
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
-from mixviz.ui.panels import History, units_of
+from mixviz.ui.moments import History
+from mixviz.ui.plots import units_of
 from mixviz.ui.runs import linked, literal, show_in_link
 from mixviz.ui.services import store
 

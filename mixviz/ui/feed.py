@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mixviz.errors import MixvizError
+from mixviz.errors import MixvizError, unknown
 from mixviz.figures.latent import COLOURINGS
 from mixviz.runs import RunStore
 
@@ -37,18 +37,20 @@ async def plotly(request: Request) -> Response:
     return FileResponse(plotly_file(), headers=_AS_IT_IS)
 
 
-def latent_url(run: str, colour_by: str) -> str:
-    """Return where a plot of a run's latent space gets its next picture, below the app's address."""
-    return f"live/{run}/latent?colour={colour_by}"
+def plot_url(run: str, name: str, colour_by: str) -> str:
+    """Return where a plot of a run gets its next picture, below the app's address."""
+    return f"live/{run}/{name}?colour={colour_by}"
 
 
-async def latent(request: Request) -> Response:
-    """Give the latent space of a run at its last snapshot, as soon as that is another than `after`.
+async def plot(request: Request) -> Response:
+    """Give a plot of a run, one of `mixviz.ui.plots.PLOTS`, at the run's last snapshot.
 
     The query holds `colour`, one of the colourings, and `after`, the step of the picture that is
-    there. The answer is 204 where there is nothing new, 404 where there is no such run.
+    there. The answer is 204 where that is the last, 404 where there is no such run or plot. That for
+    the latent space waits a moment for the next snapshot; a browser has few connections to wait on.
     """
-    run, colour_by = request.path_params["run"], request.query_params.get("colour")
+    run, name = request.path_params["run"], request.path_params["plot"]
+    colour_by = request.query_params.get("colour")
     try:
         after = int(request.query_params["after"])
     except (KeyError, ValueError):
@@ -56,30 +58,34 @@ async def latent(request: Request) -> Response:
     if colour_by not in COLOURINGS:
         return Response(f"colour is one of {', '.join(COLOURINGS)}", status_code=400)
     try:
-        store = await run_in_threadpool(_watch, run)
+        store = await run_in_threadpool(_watch, run, name)
     except MixvizError:
         return Response(status_code=404)
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + (PATIENCE if name == "latent" else 0.0)
     while not (steps := store.snapshot_steps(run)) or steps[-1] == after:
-        if time.monotonic() > limit:
+        if time.monotonic() >= limit:
             return Response(status_code=204)
         await asyncio.sleep(LOOK)
-    return await run_in_threadpool(_drawn, run, steps[-1], colour_by)
+    return await run_in_threadpool(_drawn, run, name, steps[-1], colour_by)
 
 
 # The server imports this module before it runs, which what follows imports expects.
 
 
-def _watch(run: str) -> RunStore:
+def _watch(run: str, name: str) -> RunStore:
     """Note that a run is looked at, and return the store; the first to ask for it opens it."""
+    from mixviz.ui.plots import PLOTS
     from mixviz.ui.services import store
 
+    if name not in PLOTS:
+        raise unknown("plot", name, PLOTS)
     store().watch(store().get(run).id)
     return store()
 
 
-def _drawn(run_id: str, step: int, colour_by: str) -> Response:
-    from mixviz.ui import panels
+def _drawn(run_id: str, name: str, step: int, colour_by: str) -> Response:
+    from mixviz.ui.moments import Moment
+    from mixviz.ui.plots import drawn
     from mixviz.ui.services import store
 
     run = store().get(run_id)
@@ -87,14 +93,8 @@ def _drawn(run_id: str, step: int, colour_by: str) -> Response:
         snapshot = store().snapshot(run_id, step)
     except FileNotFoundError:  # taken back meanwhile
         return Response(status_code=204)
-    drawn = panels.latent_plot(
-        run,
-        snapshot,
-        panels.subsample_of(run_id, run.created),
-        colour_by,
-        panels.running_extent(run_id, snapshot),
-    )
-    return JSONResponse(drawn, headers=_AS_IT_IS)
+    moment = Moment(run, snapshot, run.step, colour_by)
+    return JSONResponse(drawn(moment, name), headers=_AS_IT_IS)
 
 
-ROUTES = [Route(f"/{PLOTLY}", plotly), Route("/live/{run}/latent", latent)]
+ROUTES = [Route(f"/{PLOTLY}", plotly), Route("/live/{run}/{plot}", plot)]

@@ -10,7 +10,6 @@ REWIND = "rewind"
 DATASET = "dataset"
 MODEL = "model"
 PRESET = "preset"
-HISTORY = "history"
 EXTENT = "extent"
 GONE = "gone"
 SETTING = "setting."  # + model + field

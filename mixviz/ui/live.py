@@ -1,19 +1,18 @@
-"""A run watched while it trains: the latent space follows every snapshot, the rest lags a little."""
+"""A run watched while it trains: plots follow it by themselves, the rest is drawn again and again."""
 
 import streamlit as st
 
+from mixviz.figures.latent import COLOURINGS
 from mixviz.runs import Run, Snapshot, Status
 from mixviz.ui import panels, steering
 from mixviz.ui.config_form import duration
-from mixviz.ui.feed import latent_url
-from mixviz.ui.panels import History
+from mixviz.ui.moments import Moment, draw_again, subsample_of
 from mixviz.ui.runs import badge, literal, title
 from mixviz.ui.services import store
 
 TICK = 0.3  # seconds between looks for the first snapshot
 PROGRESS_TICK = 1.0
-MIDDLE_TICK = 1.5
-SLOW_TICK = 4.0
+PICTURES_TICK = 4.0
 OTHERS_TICK = 2.5
 
 # The fades and spinners with which Streamlit accompanies every rerun cost, without a graphics card, a
@@ -41,19 +40,30 @@ def watch(run: Run) -> None:
     if not store().snapshot_steps(run.id):
         st.fragment(_wait_for_first, run_every=TICK if live else None)(run.id, run.status)
         return
-    labelled = bool(len(panels.subsample_of(run.id, run.created).labels))
+    labelled = bool(len(subsample_of(run.id, run.created).labels))
     colour_by = panels.colouring(labelled)
-
-    def every(seconds: float) -> float | None:
-        return seconds if live else None
-
-    st.fragment(_progress, run_every=every(PROGRESS_TICK))(run.id, run.status)
+    st.fragment(_progress, run_every=PROGRESS_TICK if live else None)(run.id, run.status)
+    moment = _now(run, colour_by)
+    has_z_prior = "z_prior" in moment.snapshot.terms
     left, right = st.columns([3, 2])
     with left:
-        _latent(run, colour_by)
+        panels.latent(moment, "train")
     with right:
-        st.fragment(_mixture, run_every=every(MIDDLE_TICK))(run.id)
-    st.fragment(_rest, run_every=every(SLOW_TICK))(run.id)
+        if has_z_prior:
+            panels.z_prior(moment, "train")
+        panels.usage(moment, "train")
+        if not has_z_prior:
+            panels.accuracy(moment, "train")
+    left, right = st.columns(2)
+    with left:
+        panels.terms(moment, "train")
+        panels.overlap(moment, "train")
+    with right:
+        if has_z_prior:
+            panels.accuracy(moment, "train")
+        panels.density(moment, "train")
+        if panels.has_pictures(moment.snapshot):
+            st.fragment(_pictures, run_every=PICTURES_TICK if live else None)(run)
 
 
 def _wait_for_others(run: str, drawn: Status) -> None:
@@ -70,27 +80,6 @@ def _wait_for_first(run: str, drawn: Status) -> None:
     if drawn.live:
         doing = literal(now.message) or "Preparing the data and the model …"
         st.info(doing, icon=":material/hourglass_top:")
-
-
-def _latent(run: Run, colour_by: str) -> None:
-    """Latent space; while the run is live the plot itself asks for what comes next."""
-    snapshot = _latest(run.id)
-    subsample = panels.subsample_of(run.id, run.created)
-    extent = panels.running_extent(run.id, snapshot)
-    follow = latent_url(run.id, colour_by) if run.status.live else None
-    panels.latent(run, snapshot, subsample, colour_by, extent, "train", follow=follow)
-
-
-def _mixture(run_id: str) -> None:
-    """Curve of the z-prior, or of accuracies for a model without it, and usage."""
-    run, history, snapshot = _now(run_id)
-    if "z_prior" in snapshot.terms:
-        panels.z_prior(run, snapshot, history.terms, store().events(run_id, run.step), "train")
-        panels.usage(run, snapshot, "train")
-    else:
-        panels.usage(run, snapshot, "train")
-        subsample = panels.subsample_of(run_id, run.created)
-        panels.accuracy(run, history.metrics, subsample, "train.beside")
 
 
 def _progress(run_id: str, drawn: Status) -> None:
@@ -116,23 +105,12 @@ def _progress(run_id: str, drawn: Status) -> None:
         st.markdown(f"**{literal(run.verdict)}**")
 
 
-def _rest(run_id: str) -> None:
-    """Everything that may lag by a second."""
-    run, history, snapshot = _now(run_id)
-    subsample = panels.subsample_of(run_id, run.created)
-    left, right = st.columns(2)
-    with left:
-        panels.terms(run, history.terms, store().events(run_id, run.step), "train")
-        panels.overlap(run, snapshot, "train")
-    with right:
-        if "z_prior" in snapshot.terms:
-            panels.accuracy(run, history.metrics, subsample, "train")
-        panels.data_space(run, snapshot, subsample, "train")
+def _pictures(run: Run) -> None:
+    panels.pictures(_now(run))
 
 
-def _now(run_id: str) -> tuple[Run, History, Snapshot]:
-    run = store().get(run_id)
-    return run, History.of(run), _latest(run_id)
+def _now(run: Run, colour_by: str = COLOURINGS[0]) -> Moment:
+    return Moment(run, _latest(run.id), run.step, colour_by, live=run.status.live)
 
 
 def _latest(run_id: str) -> Snapshot:
@@ -143,4 +121,4 @@ def _latest(run_id: str) -> Snapshot:
     try:
         return store().snapshot(run_id, steps[-1])
     except FileNotFoundError as error:
-        panels.draw_again(error)
+        draw_again(error)

@@ -416,7 +416,6 @@ function move(plot, next) {
 
 // ---- following a run --------------------------------------------------------------------------------
 
-const SHORTEST = 200 // milliseconds between two pictures
 const RETRY = 1000 // milliseconds until an address that did not answer is asked again
 
 // Ask for the next picture until the page says that there is none, resting while nobody looks.
@@ -427,10 +426,10 @@ async function follow(plot) {
     const asked = plot.follow, began = performance.now()
     const url = new URL(asked, document.baseURI)
     url.searchParams.set("after", plot.figure.layout.meta.step)
-    let rest = SHORTEST
+    let rest = 1000 * plot.every
     try {
       const answer = document.hidden ? null : await fetch(url)
-      if (answer && ![200, 204].includes(answer.status)) rest = RETRY
+      if (answer && ![200, 204].includes(answer.status)) rest = Math.max(rest, RETRY)
       if (answer?.status === 200) {
         const next = await answer.json()
         if (plot.follow === asked && !plot.gone) {
@@ -442,7 +441,7 @@ async function follow(plot) {
         }
       }
     } catch {
-      rest = RETRY // the server is gone, which the page says
+      rest = Math.max(rest, RETRY) // the server is gone, which the page says
     }
     await new Promise((over) => setTimeout(over, Math.max(0, rest - (performance.now() - began))))
   }
@@ -475,6 +474,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   plot.pick = data.pick
   plot.plotly = data.plotly
   plot.follow = data.follow
+  plot.every = data.every
   plot.setTriggerValue = setTriggerValue
   plot.div.style.height = `${data.height}px`
   plot.div.setAttribute("aria-label", data.label)

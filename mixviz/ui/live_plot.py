@@ -24,7 +24,13 @@ _component = st.components.v2.component(
 
 
 def live_plot(
-    figure: dict[str, Any], *, key: str, height: int, label: str, follow: str | None = None
+    figure: dict[str, Any],
+    *,
+    key: str,
+    height: int,
+    label: str,
+    follow: str | None = None,
+    every: float = 0.0,
 ) -> None:
     """Draw a figure; called again with the same key it updates the one that is there.
 
@@ -41,9 +47,11 @@ def live_plot(
     follow
         Address, below the app's own, that the plot asks for the next figure and label. It adds as
         `after` the step that it shows, which is in the layout's `meta`.
+    every
+        Seconds between two such questions at the least.
     """
-    data = {"figure": figure, "height": height, "label": label, "follow": follow}
-    _component(data=data | {"plotly": PLOTLY}, key=key, height=height)
+    data = {"figure": figure, "height": height, "label": label, "plotly": PLOTLY}
+    _component(data=data | {"follow": follow, "every": every}, key=key, height=height)
 
 
 def pickable_plot(

@@ -10,7 +10,7 @@ from mixviz.figures.animation import MOST_RUNS, animation_gif, animation_html
 from mixviz.figures.latent import extent_of
 from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys, panels
-from mixviz.ui.panels import History
+from mixviz.ui.moments import Extent, Moment, draw_again, stored_snapshot
 from mixviz.ui.runs import badge, known_runs, linked, literal, show_in_link, titles
 from mixviz.ui.services import store
 
@@ -52,7 +52,7 @@ def _frame(runs: list[Run], colour_by: str) -> None:
     try:
         _at_step(runs, steps, step, colour_by)
     except FileNotFoundError as error:
-        panels.draw_again(error)
+        draw_again(error)
 
 
 def _at_step(runs: list[Run], steps: dict[str, list[int]], step: int, colour_by: str) -> None:
@@ -112,47 +112,51 @@ def _at(steps: list[int], step: int) -> int:
     return max((s for s in steps if s <= step), default=steps[0])
 
 
-def _extent(run: Run) -> panels.Extent:
+def _extent(run: Run) -> Extent:
     """Axis ranges that hold for the whole replay of a run."""
     extents = st.session_state.setdefault(keys.EXTENT, {})
     key = f"replay.{run.id}.{run.step}"
     if key not in extents:
         steps = store().snapshot_steps(run.id)
         sampled = steps[:: max(1, len(steps) // 12)] + steps[-1:]
-        extents[key] = extent_of([panels.stored_snapshot(run.id, s) for s in sampled])
-    found: panels.Extent = extents[key]
+        extents[key] = extent_of([stored_snapshot(run.id, s) for s in sampled])
+    found: Extent = extents[key]
     return found
 
 
 def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
-    snapshot = panels.stored_snapshot(run.id, step)
+    moment = _moment(run, step, colour_by)
     st.markdown(f"**{literal(run.name)}**")
-    st.caption(f"step {step:,} · {literal(snapshot.verdict)}")
-    subsample = panels.subsample_of(run.id, run.created)
+    st.caption(f"step {step:,} · {literal(moment.snapshot.verdict)}")
     key = f"replay.{run.id}"
-    panels.latent(run, snapshot, subsample, colour_by, _extent(run), key, panels.SQUARE)
-    history = History.of(run).until(step)
-    panels.z_prior(run, snapshot, history.terms, store().events(run.id, step), key)
-    if few or not len(snapshot.density):  # browsers hold few WebGL contexts
-        panels.data_space(run, snapshot, subsample, key)
+    panels.latent(moment, key, panels.SQUARE)
+    panels.z_prior(moment, key)
+    if few:  # browsers hold few WebGL contexts
+        panels.density(moment, key)
+    panels.pictures(moment)
 
 
 def _all_panels(run: Run, step: int, colour_by: str) -> None:
-    snapshot = panels.stored_snapshot(run.id, step)
-    subsample = panels.subsample_of(run.id, run.created)
-    history, events = History.of(run).until(step), store().events(run.id, step)
+    moment = _moment(run, step, colour_by)
+    snapshot = moment.snapshot
     key = "replay"
     st.markdown(f"**{literal(snapshot.verdict)}** · step {step:,}, epoch {snapshot.epoch:.1f}")
     left, right = st.columns([3, 2])
     with left:
-        panels.latent(run, snapshot, subsample, colour_by, _extent(run), key)
-        panels.terms(run, history.terms, events, key)
-        panels.overlap(run, snapshot, key)
+        panels.latent(moment, key)
+        panels.terms(moment, key)
+        panels.overlap(moment, key)
     with right:
-        panels.z_prior(run, snapshot, history.terms, events, key)
-        panels.usage(run, snapshot, key)
-        panels.accuracy(run, history.metrics, subsample, key)
-        panels.data_space(run, snapshot, subsample, key)
+        panels.z_prior(moment, key)
+        panels.usage(moment, key)
+        panels.accuracy(moment, key)
+        panels.density(moment, key)
+        panels.pictures(moment)
+
+
+def _moment(run: Run, step: int, colour_by: str) -> Moment:
+    snapshot = stored_snapshot(run.id, step)
+    return Moment(run, snapshot, step, colour_by, _extent(run))
 
 
 def exports(runs: list[Run], colour_by: str) -> None:

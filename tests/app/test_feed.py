@@ -1,16 +1,20 @@
 """Tests of what plots ask the server for by themselves."""
 
 import asyncio
+import base64
 import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from starlette.requests import Request
 
+from mixviz.evaluation import degeneracy, verdict
 from mixviz.figures.latent import latent_figure
+from mixviz.runs import Status
 from mixviz.ui import feed
-from mixviz.ui.panels import running_extent
+from mixviz.ui.moments import running_extent
 from tests.app.driver import served, trained
 
 
@@ -21,11 +25,12 @@ def store(tmp_path, monkeypatch):
         yield opened
 
 
-def ask(run, query):
+def ask(run, query, plot="latent"):
     """Answer a plot's question about a run: status and what is in the answer."""
-    scope = {"type": "http", "path_params": {"run": run}, "query_string": query.encode()}
+    path = {"run": run, "plot": plot}
+    scope = {"type": "http", "path_params": path, "query_string": query.encode()}
     with ThreadPoolExecutor(1) as server:  # whose loop is its own
-        answer = server.submit(asyncio.run, feed.latent(Request(scope))).result()
+        answer = server.submit(asyncio.run, feed.plot(Request(scope))).result()
     return answer.status_code, answer.body
 
 
@@ -81,6 +86,71 @@ def test_a_question_that_makes_no_sense_is_refused(store, query, status):
     assert ask(trained(store), query)[0] == status
 
 
-def test_a_run_that_is_not_there_has_no_picture(store):
+def answered(store, run, plot):
+    """Ask for a plot of a run: its figure, its label and the last step of the run's snapshots."""
+    status, body = ask(run, "after=-1&colour=component", plot)
+    assert status == 200
+    drawn, last = json.loads(body), store.snapshot_steps(run)[-1]
+    assert drawn["figure"]["layout"]["meta"] == {"step": last}
+    return drawn["figure"], drawn["label"], last
+
+
+def numbers(packed):
+    return np.frombuffer(base64.b64decode(packed["bdata"]), np.dtype(packed["dtype"])).tolist()
+
+
+def test_curves_hold_every_row_so_far(store):
+    run = trained(store)
+    rows, metrics = store.terms(run), store.snapshot_metrics(run)
+    z_prior = answered(store, run, "z_prior")[0]["data"][0]
+    assert numbers(z_prior["x"]) == [step for step, _, _ in rows]
+    assert numbers(z_prior["y"]) == pytest.approx([terms["z_prior"] for _, _, terms in rows])
+    for line in answered(store, run, "terms")[0]["data"]:
+        assert numbers(line["y"]) == pytest.approx([terms[line["uid"]] for _, _, terms in rows])
+    for line in answered(store, run, "accuracy")[0]["data"]:
+        assert numbers(line["y"]) == pytest.approx([found[line["uid"]] for _, _, found in metrics])
+
+
+def test_curves_follow_what_a_run_adds_and_takes_back(store):
+    run = trained(store)
+    before = numbers(answered(store, run, "z_prior")[0]["data"][0]["x"])
+    assert len(before) > 2
+    new = (before[-1] + 7, 9.0, {"z_prior": 0.25})
+    store.update(run, owner="trainer", status=Status.RUNNING)
+    store.beat(run, "trainer", step=new[0], seconds=1, samples_per_second=1, rows=[new])
+    line = answered(store, run, "z_prior")[0]["data"][0]
+    assert numbers(line["x"]) == [*before, new[0]]
+    assert numbers(line["y"])[-1] == 0.25
+    store.rewind(run, before[1])
+    store.update(run, step=before[1])
+    assert numbers(answered(store, run, "z_prior")[0]["data"][0]["x"]) == before[:2]
+
+
+def test_usage_counts_components_as_the_verdict_does(store):
+    run = trained(store)
+    snapshot = store.snapshot(run, store.snapshot_steps(run)[-1])
+    usage, overlap = np.array([0.5, 0.3, 0.19, 0.01], np.float32), np.ones((4, 4), np.float32)
+    certain = np.eye(4).repeat([50, 30, 19, 1], 0)
+    assert "1 in use" in verdict(4, [(0, degeneracy(certain, usage, overlap))])
+    store.write_snapshot(run, dataclasses.replace(snapshot, usage=usage, overlap=overlap))
+    figure, label, _ = answered(store, run, "usage")
+    expected = "1 in use, 2 in the same place as another, 1 idle"
+    assert label.endswith(expected)
+    assert figure["layout"]["xaxis"]["title"]["text"].endswith(expected)
+    assert numbers(figure["data"][0]["y"]) == pytest.approx(100 * usage)
+    cells = answered(store, run, "overlap")[0]["data"][0]["z"]
+    assert numbers(cells) == [1.0] * 16
+
+
+def test_density_is_that_of_the_snapshot(store):
+    run = trained(store, "gmvae-v2")
+    figure, _, last = answered(store, run, "density")
+    expected = store.snapshot(run, last).density
+    assert numbers(figure["data"][0]["z"]) == pytest.approx(expected.ravel())
+
+
+def test_a_run_or_plot_that_is_not_there_has_no_picture(store):
     assert ask("20200101-000000-ffffff", "after=-1&colour=label")[0] == 404
     assert ask("../../etc", "after=-1&colour=label")[0] == 404
+    run = trained(store)
+    assert ask(run, "after=-1&colour=label", "spectrum")[0] == 404

@@ -6,12 +6,10 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
-from mixviz.evaluation import degeneracy, verdict
 from mixviz.models import MODELS
 from mixviz.models.gmvae_v2 import GMVAEv2Config
 from mixviz.runs import Event, Status
@@ -19,7 +17,7 @@ from mixviz.training.config import RunConfig, plan
 from mixviz.training.trainer import create_run
 from mixviz.ui import steering
 from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
-from mixviz.ui.panels import floor_history, units_of
+from mixviz.ui.plots import floor_history, units_of
 from mixviz.ui.runs import literal
 from tests.app.driver import OUTSIDE, ROOT, SHORT, buttons, show, texts, trained, written
 
@@ -85,18 +83,6 @@ def test_finished_run(store, page):
         assert store.get(run).verdict in texts(app)
     if page == "replay":
         assert {"Play", "Animation as HTML", "Animation as GIF", "Run as a file"} <= buttons(app)
-
-
-@pytest.mark.parametrize("page", ["train", "replay"])
-def test_usage_counts_components_as_the_verdict_does(store, page):
-    run = trained(store)
-    snapshot = store.snapshot(run, store.snapshot_steps(run)[-1])
-    usage, overlap = np.array([0.5, 0.3, 0.19, 0.01], np.float32), np.ones((4, 4), np.float32)
-    certain = np.eye(4).repeat([50, 30, 19, 1], 0)
-    assert "1 in use" in verdict(4, [(0, degeneracy(certain, usage, overlap))])
-    store.write_snapshot(run, dataclasses.replace(snapshot, usage=usage, overlap=overlap))
-    expected = "Usage** · 1 in use, 2 in the same place as another, 1 idle"
-    assert expected in texts(show(page, run))
 
 
 @pytest.mark.parametrize("page", PAGES)

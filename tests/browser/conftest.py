@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from mixviz.runs import Run, Status
 from mixviz.runs.bundle import import_shipped
 from mixviz.training.config import plan
 from mixviz.training.trainer import Trainer, create_run
-from tests.browser.driver import PATIENCE, ROOT, Problems, Server, chromium
+from tests.browser.driver import PATIENCE, ROOT, Problems, Server, user
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -27,8 +27,10 @@ _SHORT = {"batch_size": 1000, "components": 4, "epochs": 4, "snapshot_points": 3
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
+def browser() -> Iterator[BrowserContext]:
+    """One browser for all tests, which keeps the page's program in compiled form, as a user's does."""
+    with user() as started:
+        started.set_default_timeout(1000 * PATIENCE)
         yield started
 
 
@@ -84,23 +86,15 @@ def problems() -> Problems:
 
 @pytest.fixture
 def open_page(
-    browser: Browser, problems: Problems, request: pytest.FixtureRequest
+    browser: BrowserContext, problems: Problems, request: pytest.FixtureRequest
 ) -> Iterator[OpenPage]:
     """Open pages; in the end none may have had a problem, and each is saved as a picture if asked."""
-    contexts: list[BrowserContext] = []
     pages: list[Page] = []
 
-    def open_(url: str, width: int = 1400, dark: bool = False, beside: Page | None = None) -> Page:
-        if beside is None:
-            context = browser.new_context(
-                viewport={"width": width, "height": 1000},
-                color_scheme="dark" if dark else "light",
-            )
-            context.set_default_timeout(1000 * PATIENCE)
-            contexts.append(context)
-        else:
-            context = beside.context
-        page = context.new_page()
+    def open_(url: str, width: int = 1400, dark: bool = False) -> Page:
+        page = browser.new_page()
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.emulate_media(color_scheme="dark" if dark else "light")
         problems.watch(page)
         pages.append(page)
         page.goto(url)
@@ -113,6 +107,6 @@ def open_page(
         for number, page in enumerate(pages, 1):
             if not page.is_closed():
                 page.screenshot(path=PICTURES / f"{name}-{number}.png", full_page=True)
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not problems.found, "\n".join(problems.found)

@@ -57,7 +57,7 @@ def test_click_on_a_cell_shows_its_images(server, pictures, open_page):
     )
     until(page, lambda: f"cell={row}-{column}" in page.url, "the cell in the link")
 
-    again = open_page(page.url, beside=page)
+    again = open_page(page.url)
     again.wait_for_selector(f'[data-cell="{row}-{column}"][aria-pressed="true"]')
     again.locator('img[alt^="Least confident first"]').first.wait_for()
 

@@ -47,7 +47,7 @@ def test_killed_server_leaves_a_run_that_is_resumed(own_server, open_page, probl
     await_plot(page)
     assert store.get(run).status is Status.INTERRUPTED
     rows = store.terms(run)
-    second = open_page(page.url, beside=page)
+    second = open_page(page.url)
     second.get_by_text("interrupted").first.wait_for()
     button(page, "Resume").click()
     until(page, lambda: store.get(run).status is not Status.INTERRUPTED, "resumed")

@@ -90,7 +90,7 @@ def test_lasso_to_images_and_back(server, run, open_page):
     assert len(table) == count
     assert {"index", "x", "y", "component", "confidence", "label"} <= set(table.columns)
 
-    again = open_page(page.url, beside=page)
+    again = open_page(page.url)
     again.wait_for_selector(MAP)
     assert until(again, lambda: selected(again))[0] == pytest.approx(count, abs=3)
     until(again, lambda: greyed(again) > 0, "greyed points")

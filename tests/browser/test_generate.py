@@ -71,7 +71,7 @@ def test_dragging_decodes_what_is_under_the_handle(server, which, request, open_
 
     handle = page.locator(".pad-handle").bounding_box()
     assert abs(handle["x"] + handle["width"] / 2 - box["x"] - 360) < 3
-    again = open_pad(server, run, open_page, f"&at={place}", beside=page)
+    again = open_pad(server, run, open_page, f"&at={place}")
     until(again, lambda: again.locator(".pad-text").inner_text() == text, "the same place")
 
 

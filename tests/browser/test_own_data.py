@@ -76,7 +76,7 @@ def test_two_runs_are_compared(server, figures, open_page):
     page.get_by_text("Curves", exact=True).first.click()
     page.wait_for_selector('.live-plot[data-frames][aria-label^="one-to-one"]')
     link = page.url
-    other = open_page(link, beside=page)
+    other = open_page(link)
     other.wait_for_selector('.live-plot[data-frames][aria-label*="of 2 runs"]')
 
 

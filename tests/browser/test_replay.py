@@ -57,7 +57,7 @@ def test_link_restores_four_runs_at_a_step_and_a_slider_moves_all(server, figure
     shown(page, server, runs, marks[0])
     until(page, lambda: asked(page) == marks[0], "the step in the link")
 
-    again = open_page(page.url, beside=page)
+    again = open_page(page.url)
     await_plot(again)
     shown(again, server, runs, marks[0])
     expect(again.get_by_role("radio", name="Label")).to_be_checked()
@@ -158,8 +158,15 @@ def test_animation_is_exported_as_a_page_that_works_offline(
     saved.save_as(path)
 
     offline = open_page("about:blank")
-    offline.context.set_offline(True)
-    offline.goto(path.as_uri())
+    page.context.set_offline(True)
+    try:
+        offline.goto(path.as_uri())
+        read_offline(offline)
+    finally:
+        page.context.set_offline(False)
+
+
+def read_offline(offline):
     offline.wait_for_selector(".plot .main-svg")
     assert offline.locator("section").count() == 2
     assert offline.locator("h2").first.inner_text() == "Short"

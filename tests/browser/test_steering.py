@@ -107,7 +107,7 @@ def test_collapse_is_watched_steered_and_shared(server, open_page):
     assert store.get(run).step == stands
     until(page, lambda: int(look(page, "d.dataset.step")) == stands, "the last step is shown")
 
-    second = open_page(page.url, beside=page)
+    second = open_page(page.url)
     await_plot(second)
     second.get_by_text("paused", exact=False).first.wait_for()
     button(second, "Resume").click()
