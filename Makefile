@@ -21,10 +21,11 @@ help: ## Show what there is
 app: $(READY) ## Open the app; the first time, install it into .venv
 	$(BIN)/mixviz app
 
-# Two threads in each of two processes spend half of their time waiting for each other.
+# More than one thread in each process, and they wait for each other. A third process has something to do
+# while tests wait for processes of their own.
 test: export OMP_NUM_THREADS = 1
 test: $(DEV_READY) ## Run all tests, those in a browser included
-	$(BIN)/python -m pytest -n 2 --ignore=tests/browser
+	$(BIN)/python -m pytest -n 3 --ignore=tests/browser
 	chromium=$$($(BIN)/python tests/browser/chromium.py) && export CHROMIUM="$$chromium" && \
 		$(BIN)/python -m pytest -n 2 -m "not alone" tests/browser && \
 		$(BIN)/python -m pytest -m alone tests/browser
@@ -47,7 +48,8 @@ clean: ## Remove caches and builds; runs and .venv stay
 	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv takes a fifth of pip's time; where it cannot be had or does not reach the index, pip installs.
-# Neither compiles modules: most are never imported, the others are compiled then.
+# Neither compiles modules, most of which are never imported; those that the app imports when it starts
+# are compiled by importing them.
 UV := uv==0.13.9
 define install
 	@$(PIP) install --quiet $(UV) || echo "There is no $(UV) here; pip installs, which takes longer."
@@ -58,6 +60,7 @@ endef
 
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
 	$(call install,-r requirements.txt -e .)
+	@$(BIN)/python -c "import streamlit.web.bootstrap, mixviz.training.jobs"
 	@touch $@
 
 $(DEV_READY): requirements-dev.txt requirements-cluster.txt $(READY)

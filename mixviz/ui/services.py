@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from mixviz.cli import app_file
+from mixviz.cli.app import app_file
 from mixviz.runs import RunStore
 from mixviz.runs.bundle import import_shipped
 from mixviz.training.worker import Worker

@@ -1,0 +1,173 @@
+"""Commands that train: one run, a run that was interrupted, many runs."""
+
+import argparse
+import json
+import signal
+import sys
+from typing import Any
+
+from mixviz.cli.terminal import assignment, report_run, share_bar
+from mixviz.errors import MixvizError
+from mixviz.runs import RunStore, Status
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a model from its start."""
+    from mixviz.training.config import plan
+    from mixviz.training.trainer import check, create_run
+
+    values = dict(assignment(text) for text in options.set)
+    values |= {k: v for k in ("epochs", "seed") if (v := getattr(options, k)) is not None}
+    chosen = plan(
+        dataset=options.dataset, model=options.model, preset_name=options.preset, values=values
+    )
+    check(chosen)
+    store = RunStore()
+    return _train_here(store, create_run(store, chosen, options.name), options.json)
+
+
+def cluster(options: argparse.Namespace) -> int:
+    """Cluster a data set with what suits it."""
+    from mixviz.analysis.suggest import clustering, stored_suggestion, suggest_components
+    from mixviz.data import source
+    from mixviz.training.trainer import check, create_run
+
+    store, dataset, components = RunStore(), source(options.dataset).name, options.components
+    if components is None:
+        suggestion = stored_suggestion(store, dataset)
+        if suggestion is None:
+            with share_bar() as report:
+                suggest_components(store, report, dataset)
+            suggestion = stored_suggestion(store, dataset)
+        assert suggestion is not None
+        components = suggestion.components
+    chosen = clustering(store, dataset, components, options.seed)
+    check(chosen.plan)
+    run = create_run(store, chosen.plan, options.name or chosen.name)
+    store.annotate([run], note=chosen.reason)
+    if not options.json:
+        print(chosen.reason, flush=True)
+    return _train_here(store, run, options.json, components=components, reason=chosen.reason)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Carry on a run from its checkpoint."""
+    from mixviz.training.config import Plan
+    from mixviz.training.trainer import check
+
+    store = RunStore()
+    run = store.get(options.run)
+    if run.status is Status.DIVERGED:
+        raise MixvizError(
+            f"Run {run.id} diverged and would diverge again; "
+            "train a new one with a lower learning rate."
+        )
+    if options.epochs is not None:
+        if run.status.live:
+            raise MixvizError(f"Run {run.id} is training; stop it before changing its epochs.")
+        from mixviz.models import build
+        from mixviz.training.config import RunConfig
+
+        config = dict(run.config)
+        config["run"] = build(RunConfig, config["run"] | {"epochs": options.epochs}).model_dump()
+        store.update(run.id, config=config)
+    check(Plan.from_json(store.get(run.id).config))
+    return _train_here(store, run.id, options.json)
+
+
+def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
+    """Train a run in this process; the JSON document also holds what was `chosen` for it."""
+    from tqdm import tqdm
+
+    from mixviz.training.trainer import Trainer
+
+    with tqdm(unit=" steps", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def progress(step: int, total: int, terms: dict[str, float]) -> None:
+            bar.total = total
+            if not bar.n:
+                bar.initial = bar.n = step
+            finite = {name: value for name, value in terms.items() if value is not None}
+            bar.set_postfix({name: f"{v:.3g}" for name, v in finite.items()}, refresh=False)
+            bar.update(step - bar.n)
+
+        def stop(signum: int, frame: object) -> None:
+            store.send(run, "stop")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        status = Trainer(store, run, progress).train()
+    finished = store.get(run)
+    if as_json:
+        print(
+            json.dumps({"run": run, "status": status, **chosen, **finished.result}, allow_nan=False)
+        )
+    else:
+        report_run(finished)
+    if status in (Status.DIVERGED, Status.FAILED):
+        print(f"mixviz: run {run} {status}: {finished.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Train what is missing of a sweep."""
+    from tqdm import tqdm
+
+    from mixviz.sweep import LocalPool, Outcome, Pool, read_sweep, train_all
+
+    if options.jobs is not None and options.jobs < 1:
+        raise MixvizError(f"--jobs {options.jobs}: at least one run is trained at once.")
+    sweep, store = read_sweep(options.file), RunStore()
+    pool: Pool = LocalPool(store, options.jobs)
+    if options.ray is not None:
+        from mixviz.sweep.on_ray import RayPool
+
+        pool = RayPool(store, sweep.resources, options.ray or None, options.jobs)
+    with tqdm(unit=" steps", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def progress(now: Outcome) -> None:
+            bar.total = now.total_steps
+            bar.set_postfix_str(f"{now.ended} of {now.planned} runs", refresh=False)
+            bar.update(now.steps - bar.n)
+
+        outcome = train_all(store, sweep, pool, progress)
+    if options.json:
+        said = {"runs": outcome.runs, "best": outcome.best, "left_out": outcome.left_out}
+        print(json.dumps({"name": sweep.name, **said}))
+    else:
+        for status in Status:
+            if count := outcome.count(status):
+                print(f"{status:<11}  {count}")
+        for reason, count in outcome.left_out.items():
+            print(f"left out     {count}  {reason}")
+        for found in outcome.best:
+            values = "  ".join(f"{name}={value}" for name, value in found["values"].items())
+            print(f"best of {found['title']}  {values}")
+            print(f"  {found['criterion']} {found['mean']:.3f}  runs {' '.join(found['runs'])}")
+    if outcome.interrupted:
+        print("mixviz: interrupted; the same command goes on.", file=sys.stderr)
+        return 1
+    return int(outcome.count(Status.FINISHED) < len(outcome.runs))
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the table of a sweep."""
+    from mixviz.sweep import read_sweep
+    from mixviz.sweep.report import merged, read_records, report, rows, write_records
+
+    sweep = read_sweep(options.file)
+    before = read_records(options.records)
+    records = merged(before, RunStore(), sweep.trials())
+    found = rows(sweep, records)
+    text = report(found, options.file.as_posix(), options.records.as_posix())
+    try:
+        if len(records) > len(before):
+            write_records(records, options.records)
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MixvizError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    filled = sum(bool(row.records) for row in found)
+    print(f"{options.output}  {filled} of {len(found)} configurations have runs")
+    print(f"{options.records}  runs: {len(records)}, new: {len(records) - len(before)}")
+    return 0
