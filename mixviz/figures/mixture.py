@@ -34,8 +34,9 @@ def usage_figure(
         "hovertemplate": "component %{customdata}: %{y:.1f} %<extra></extra>",
         "showlegend": False,
     }
-    title = f"component · {note}" if note else "component"
-    x, y = _component_axis(components, title), axis("% of points", rangemode="tozero")
+    x, y = _component_axis(components), axis("% of points", rangemode="tozero")
+    if note:
+        x["title"] |= {"text": f"component<br>{plain(note)}", "font": {"size": 12}}
     even = {
         "type": "scatter",
         "mode": "lines",
@@ -107,9 +108,9 @@ def density_figure(snapshot: Snapshot, subsample: Subsample, uirevision: str | i
     }
 
 
-def _component_axis(components: int, title: str = "component", **settings: object) -> Spec:
+def _component_axis(components: int, **settings: object) -> Spec:
     ticks = {"dtick": 1} if components <= len(COLOURS) // 2 else {}
-    return axis(title, **ticks, **settings)
+    return axis("component", **ticks, **settings)
 
 
 def density_map(density: np.ndarray, extent: np.ndarray, highest: float | None = None) -> Spec:

@@ -21,6 +21,7 @@ from mixviz.runs import RunStore
 PLOTLY = "live/plotly.min.js"
 PATIENCE = 1.0  # seconds that a plot is kept waiting for the next snapshot
 LOOK = 0.03  # seconds between looks for it
+CURVES = ("z_prior", "terms")
 _AS_IT_IS = {"Content-Encoding": "identity"}  # to compress it for this machine only takes time
 
 
@@ -37,6 +38,23 @@ async def plotly(request: Request) -> Response:
     return FileResponse(plotly_file(), headers=_AS_IT_IS)
 
 
+def version(name: str, snapshot: int, step: int, changes: int) -> str:
+    """Return what tells a picture from the next: its snapshot, for curves also what has come since.
+
+    Parameters
+    ----------
+    name
+        Of the plot.
+    snapshot
+        Step of the last snapshot.
+    step
+        To which the run's rows reach.
+    changes
+        How many changes of live settings there were until then.
+    """
+    return f"{snapshot}.{step}.{changes}" if name in CURVES else str(snapshot)
+
+
 def plot_url(run: str, name: str, colour_by: str) -> str:
     """Return where a plot of a run gets its next picture, below the app's address."""
     return f"live/{run}/{name}?colour={colour_by}"
@@ -45,16 +63,14 @@ def plot_url(run: str, name: str, colour_by: str) -> str:
 async def plot(request: Request) -> Response:
     """Give a plot of a run, one of `mixviz.ui.plots.PLOTS`, at the run's last snapshot.
 
-    The query holds `colour`, one of the colourings, and `after`, the step of the picture that is
+    The query holds `colour`, one of the colourings, and `after`, the version of the picture that is
     there. The answer is 204 where that is the last, 404 where there is no such run or plot. That for
     the latent space waits a moment for the next snapshot; a browser has few connections to wait on.
     """
     run, name = request.path_params["run"], request.path_params["plot"]
-    colour_by = request.query_params.get("colour")
-    try:
-        after = int(request.query_params["after"])
-    except (KeyError, ValueError):
-        return Response("after is the step of a snapshot", status_code=400)
+    colour_by, after = request.query_params.get("colour"), request.query_params.get("after")
+    if after is None:
+        return Response("after is the version of the picture that is there", status_code=400)
     if colour_by not in COLOURINGS:
         return Response(f"colour is one of {', '.join(COLOURINGS)}", status_code=400)
     try:
@@ -62,11 +78,19 @@ async def plot(request: Request) -> Response:
     except MixvizError:
         return Response(status_code=404)
     limit = time.monotonic() + (PATIENCE if name == "latent" else 0.0)
-    while not (steps := store.snapshot_steps(run)) or steps[-1] == after:
+    while _last_version(store, run, name) in (None, after):
         if time.monotonic() >= limit:
             return Response(status_code=204)
         await asyncio.sleep(LOOK)
-    return await run_in_threadpool(_drawn, run, name, steps[-1], colour_by)
+    return await run_in_threadpool(_drawn, run, name, colour_by)
+
+
+def _last_version(store: RunStore, run_id: str, name: str) -> str | None:
+    steps = store.snapshot_steps(run_id)
+    if not steps or name not in CURVES:
+        return version(name, steps[-1], 0, 0) if steps else None
+    run = store.get(run_id)
+    return version(name, steps[-1], run.step, len(store.events(run_id, run.step)))
 
 
 # The server imports this module before it runs, which what follows imports expects.
@@ -79,22 +103,26 @@ def _watch(run: str, name: str) -> RunStore:
 
     if name not in PLOTS:
         raise unknown("plot", name, PLOTS)
-    store().watch(store().get(run).id)
+    found = store().get(run)
+    if name == "latent":
+        store().watch(found.id)
     return store()
 
 
-def _drawn(run_id: str, name: str, step: int, colour_by: str) -> Response:
+def _drawn(run_id: str, name: str, colour_by: str) -> Response:
     from mixviz.ui.moments import Moment
     from mixviz.ui.plots import drawn
     from mixviz.ui.services import store
 
-    run = store().get(run_id)
     try:
-        snapshot = store().snapshot(run_id, step)
-    except FileNotFoundError:  # taken back meanwhile
+        run = store().get(run_id)
+        snapshot = store().snapshot(run_id, store().snapshot_steps(run_id)[-1])
+        answer = drawn(Moment(run, snapshot, colour_by=colour_by), name)
+    except (FileNotFoundError, IndexError):  # taken back meanwhile
         return Response(status_code=204)
-    moment = Moment(run, snapshot, run.step, colour_by)
-    return JSONResponse(drawn(moment, name), headers=_AS_IT_IS)
+    except (MixvizError, ValueError):  # a run that was removed, a density of data that have none
+        return Response(status_code=404)
+    return JSONResponse(answer, headers=_AS_IT_IS)
 
 
 ROUTES = [Route(f"/{PLOTLY}", plotly), Route("/live/{run}/{plot}", plot)]

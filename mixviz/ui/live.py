@@ -110,7 +110,7 @@ def _pictures(run: Run) -> None:
 
 
 def _now(run: Run, colour_by: str = COLOURINGS[0]) -> Moment:
-    return Moment(run, _latest(run.id), run.step, colour_by, live=run.status.live)
+    return Moment(run, _latest(run.id), colour_by=colour_by, live=run.status.live)
 
 
 def _latest(run_id: str) -> Snapshot:

@@ -361,7 +361,7 @@ const MOVES_FOR = 2000 // milliseconds after which Plotly draws anew: hover and 
 function lookOf({ data, layout }) {
   const traces = data.map(({ x, y, text, textfont, hovertext, marker, ...rest }) => {
     const numbers = text?.map((name, i) => [name, marker.color[i], marker.opacity[i]].join()).sort()
-    return JSON.stringify([rest, numbers ?? marker, (x.bdata ?? x).length > 0])
+    return JSON.stringify([rest, numbers ?? marker, x ? (x.bdata ?? x).length > 0 : null])
   })
   return traces.sort().join() + JSON.stringify({ ...layout, meta: null })
 }
@@ -423,25 +423,24 @@ async function follow(plot) {
   if (plot.following) return
   plot.following = true
   while (plot.follow && !plot.gone) {
-    const asked = plot.follow, began = performance.now()
+    const asked = plot.follow, there = plot.figure, began = performance.now()
     const url = new URL(asked, document.baseURI)
-    url.searchParams.set("after", plot.figure.layout.meta.step)
-    let rest = 1000 * plot.every
+    url.searchParams.set("after", there.layout.meta.version)
+    let next = null, rest = 1000 * plot.every
     try {
       const answer = document.hidden ? null : await fetch(url)
       if (answer && ![200, 204].includes(answer.status)) rest = Math.max(rest, RETRY)
-      if (answer?.status === 200) {
-        const next = await answer.json()
-        if (plot.follow === asked && !plot.gone) {
-          plot.div.setAttribute("aria-label", next.label)
-          if (!move(plot, next.figure)) {
-            plot.figure = next.figure
-            await draw(plot)
-          }
-        }
-      }
+      if (answer?.status === 200) next = await answer.json()
     } catch {
       rest = Math.max(rest, RETRY) // the server is gone, which the page says
+    }
+    // What the page has drawn meanwhile is newer.
+    if (next && plot.follow === asked && plot.figure === there && !plot.gone) {
+      plot.div.setAttribute("aria-label", next.label)
+      if (!move(plot, next.figure)) {
+        plot.figure = next.figure
+        await draw(plot)
+      }
     }
     await new Promise((over) => setTimeout(over, Math.max(0, rest - (performance.now() - began))))
   }

@@ -46,7 +46,7 @@ def live_plot(
         Description for screen readers.
     follow
         Address, below the app's own, that the plot asks for the next figure and label. It adds as
-        `after` the step that it shows, which is in the layout's `meta`.
+        `after` the version that it shows, which is in the layout's `meta`.
     every
         Seconds between two such questions at the least.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import NoReturn
@@ -32,13 +33,15 @@ class History:
         reader = _reader(run.id, run.created)
         with reader.lock:
             known = reader.history
-            if known.terms and known.terms[-1][0] > run.step:  # taken back by a resume
+            last = known.terms[-1][0] if known.terms else 0
+            terms = store().terms(run.id, last - 1)
+            if known.terms and terms[:1] != known.terms[-1:]:  # taken back by a resume
                 known = cls([], [])
-            terms = store().terms(run.id, known.terms[-1][0] if known.terms else -1)
+                terms = store().terms(run.id)
             metrics = store().snapshot_metrics(
                 run.id, known.metrics[-1][0] if known.metrics else -1
             )
-            reader.history = cls(known.terms + terms, known.metrics + metrics)
+            reader.history = cls(known.terms[:-1] + terms, known.metrics + metrics)
             return reader.history
 
     def until(self, step: int) -> "History":
@@ -55,7 +58,7 @@ class _Reader:
     lock: Lock
 
 
-@st.cache_resource(max_entries=100, show_spinner=False)
+@st.cache_resource(max_entries=50, ttl="1h", show_spinner=False)
 def _reader(run: str, created: float) -> _Reader:
     """Return what pages and plots have read of a run's curves so far."""
     return _Reader(History([], []), Lock())
@@ -127,7 +130,7 @@ class Moment:
     Parameters
     ----------
     step
-        Curves and marks reach to this one.
+        Curves and marks reach to this one; None shows all there are.
     colour_by
         One of `COLOURINGS`.
     extent
@@ -138,7 +141,7 @@ class Moment:
 
     run: Run
     snapshot: Snapshot
-    step: int
+    step: int | None = None
     colour_by: str = COLOURINGS[0]
     extent: Extent | None = None
     live: bool = False
@@ -148,16 +151,16 @@ class Moment:
         """What all snapshots of the run share."""
         return subsample_of(self.run.id, self.run.created)
 
-    @property
+    @cached_property
     def history(self) -> History:
         """Curves up to the step."""
         history = History.of(self.run)
-        return history if self.step >= self.run.step else history.until(self.step)
+        return history if self.step is None else history.until(self.step)
 
-    @property
+    @cached_property
     def events(self) -> Sequence[Event]:
         """Changes of live fields up to the step."""
-        return store().events(self.run.id, self.step)
+        return store().events(self.run.id, self.run.step if self.step is None else self.step)
 
     @property
     def names(self) -> list[str]:

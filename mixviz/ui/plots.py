@@ -9,6 +9,7 @@ from mixviz.figures.latent import latent_figure
 from mixviz.figures.mixture import density_figure, overlap_figure, usage_figure
 from mixviz.figures.specs import Spec
 from mixviz.runs import Event, Run, Snapshot
+from mixviz.ui.feed import version
 from mixviz.ui.moments import Moment, running_extent
 
 
@@ -79,7 +80,9 @@ PLOTS: dict[str, Callable[[Moment], tuple[Spec, str]]] = {
 def drawn(moment: Moment, name: str) -> dict[str, Any]:
     """Return figure and label, for screen readers, of one of `PLOTS`."""
     figure, label = PLOTS[name](moment)
-    figure["layout"]["meta"] = {"step": moment.snapshot.step}
+    step = moment.snapshot.step
+    shown = version(name, step, moment.run.step, len(moment.events))
+    figure["layout"]["meta"] = {"step": step, "version": shown}
     return {"figure": figure, "label": label}
 
 

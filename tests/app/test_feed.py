@@ -12,9 +12,9 @@ from starlette.requests import Request
 
 from mixviz.evaluation import degeneracy, verdict
 from mixviz.figures.latent import latent_figure
-from mixviz.runs import Status
-from mixviz.ui import feed
-from mixviz.ui.moments import running_extent
+from mixviz.runs import Event, Status
+from mixviz.ui import feed, moments
+from mixviz.ui.moments import Moment, running_extent, subsample_of
 from tests.app.driver import served, trained
 
 
@@ -43,7 +43,7 @@ def test_a_plot_gets_the_last_snapshot_and_then_nothing_until_the_next(store):
     snapshot, subsample = store.snapshot(run, last), store.subsample(run)
     expected = latent_figure(snapshot, subsample, colour_by="component", uirevision="")["data"]
     assert status == 200
-    assert drawn["figure"]["layout"]["meta"] == {"step": last}
+    assert drawn["figure"]["layout"]["meta"] == {"step": last, "version": str(last)}
     assert drawn["figure"]["data"] == json.loads(json.dumps(expected))
     assert snapshot.verdict in drawn["label"]
     assert store.get(run).is_watched
@@ -78,7 +78,6 @@ def test_plots_and_pages_share_axes_that_stay_while_the_points_fill_them(store):
     [
         ("after=-1&colour=none", 400),
         ("after=-1", 400),
-        ("after=x&colour=label", 400),
         ("colour=label", 400),
     ],
 )
@@ -91,7 +90,9 @@ def answered(store, run, plot):
     status, body = ask(run, "after=-1&colour=component", plot)
     assert status == 200
     drawn, last = json.loads(body), store.snapshot_steps(run)[-1]
-    assert drawn["figure"]["layout"]["meta"] == {"step": last}
+    assert drawn["figure"]["layout"]["meta"]["step"] == last
+    shown = drawn["figure"]["layout"]["meta"]["version"]
+    assert ask(run, f"after={shown}&colour=component", plot) == (204, b"")
     return drawn["figure"], drawn["label"], last
 
 
@@ -105,25 +106,66 @@ def test_curves_hold_every_row_so_far(store):
     z_prior = answered(store, run, "z_prior")[0]["data"][0]
     assert numbers(z_prior["x"]) == [step for step, _, _ in rows]
     assert numbers(z_prior["y"]) == pytest.approx([terms["z_prior"] for _, _, terms in rows])
-    for line in answered(store, run, "terms")[0]["data"]:
+    lines = answered(store, run, "terms")[0]["data"]
+    assert {line["uid"] for line in lines} == set(rows[0][2]) - {"z_prior"}
+    for line in lines:
         assert numbers(line["y"]) == pytest.approx([terms[line["uid"]] for _, _, terms in rows])
-    for line in answered(store, run, "accuracy")[0]["data"]:
+    lines = answered(store, run, "accuracy")[0]["data"]
+    assert {line["uid"] for line in lines} == {"hungarian", "majority", "most_confident"}
+    for line in lines:
         assert numbers(line["y"]) == pytest.approx([found[line["uid"]] for _, _, found in metrics])
 
 
 def test_curves_follow_what_a_run_adds_and_takes_back(store):
     run = trained(store)
-    before = numbers(answered(store, run, "z_prior")[0]["data"][0]["x"])
+    figure = answered(store, run, "z_prior")[0]
+    before, shown = numbers(figure["data"][0]["x"]), figure["layout"]["meta"]["version"]
     assert len(before) > 2
     new = (before[-1] + 7, 9.0, {"z_prior": 0.25})
     store.update(run, owner="trainer", status=Status.RUNNING)
     store.beat(run, "trainer", step=new[0], seconds=1, samples_per_second=1, rows=[new])
-    line = answered(store, run, "z_prior")[0]["data"][0]
+    body = ask(run, f"after={shown}&colour=component", "z_prior")[1]  # there is no new snapshot
+    line = json.loads(body)["figure"]["data"][0]
     assert numbers(line["x"]) == [*before, new[0]]
     assert numbers(line["y"])[-1] == 0.25
     store.rewind(run, before[1])
     store.update(run, step=before[1])
     assert numbers(answered(store, run, "z_prior")[0]["data"][0]["x"]) == before[:2]
+
+
+def test_curves_that_were_taken_back_while_nobody_looked_are_read_again(store):
+    run = trained(store)
+    steps = numbers(answered(store, run, "z_prior")[0]["data"][0]["x"])
+    store.rewind(run, steps[0])
+    again = [(step, 1.0, {"z_prior": 0.5}) for step in [*steps[1:], steps[-1] + 5]]
+    store.update(run, owner="trainer", status=Status.RUNNING)
+    store.beat(run, "trainer", step=again[-1][0], seconds=1, samples_per_second=1, rows=again)
+    assert numbers(answered(store, run, "z_prior")[0]["data"][0]["y"])[1:] == [0.5] * len(again)
+
+
+def test_a_change_while_a_run_is_paused_is_shown(store):
+    run = trained(store)
+    figure = answered(store, run, "z_prior")[0]
+    store.send(run, "set", "z_prior_floor", 1.25)
+    [command] = store.open_commands(run)
+    step = store.get(run).step
+    store.finish_command(command, run, Event(step, "z_prior_floor", 1.25, 0.0))
+    shown = figure["layout"]["meta"]["version"]
+    status, body = ask(run, f"after={shown}&colour=component", "z_prior")
+    assert status == 200
+    floor = next(line for line in json.loads(body)["figure"]["data"] if line["uid"] == "floor")
+    assert floor["y"][-1] == 1.25
+    assert len(json.loads(body)["figure"]["layout"]["shapes"]) == 1
+
+
+def test_replay_shows_curves_up_to_its_step(store, monkeypatch):
+    run = trained(store)
+    first, later = store.snapshot_steps(run)[:2]
+    old = dataclasses.replace(store.get(run), step=first)  # as a page has it that is open for long
+    monkeypatch.setattr(moments, "store", lambda: store)
+    history = Moment(old, store.snapshot(run, later), later).history
+    assert history.terms == [row for row in store.terms(run) if row[0] <= later] != store.terms(run)
+    assert history.metrics == store.snapshot_metrics(run)[:2]
 
 
 def test_usage_counts_components_as_the_verdict_does(store):
@@ -154,3 +196,9 @@ def test_a_run_or_plot_that_is_not_there_has_no_picture(store):
     assert ask("../../etc", "after=-1&colour=label")[0] == 404
     run = trained(store)
     assert ask(run, "after=-1&colour=label", "spectrum")[0] == 404
+    snapshot = store.snapshot(run, store.snapshot_steps(run)[-1])
+    empty = dataclasses.replace(store.subsample(run), points=np.empty((0, 2), np.float32))
+    store.write_subsample(run, empty)
+    subsample_of.clear()
+    store.write_snapshot(run, dataclasses.replace(snapshot, density=np.empty(0, np.float32)))
+    assert ask(run, "after=-1&colour=label", "density")[0] == 404

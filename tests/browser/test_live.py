@@ -100,6 +100,19 @@ def test_what_has_moved_is_where_the_snapshot_says(watched, server):
     assert drawn < shown - first
 
 
+def test_every_plot_follows(watched):
+    """None waits for the page to be put together anew, which would draw them all."""
+    page = watched
+    plots = ("latent", "z_prior", "usage", "terms", "overlap", "accuracy", "density")
+
+    def steps():
+        return np.array([int(look(page, "d.dataset.step", plot)) for plot in plots])
+
+    for _ in range(2):
+        before = steps()
+        until(page, lambda before=before: all(steps() > before), "every plot follows")
+
+
 @pytest.mark.alone
 def test_plots_are_never_mounted_again(watched):
     page = watched

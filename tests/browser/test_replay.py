@@ -158,6 +158,7 @@ def test_animation_is_exported_as_a_page_that_works_offline(
     saved.save_as(path)
 
     offline = open_page("about:blank")
+    page.goto("about:blank")
     page.context.set_offline(True)
     try:
         offline.goto(path.as_uri())
