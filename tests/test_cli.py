@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from mixviz import __version__, cli
-from mixviz.cli import main
+from mixviz import __version__
+from mixviz.cli import app, main
 from mixviz.data import SOURCES
 from mixviz.models import MODELS, presets
 from mixviz.runs import RunStore, Status
@@ -460,7 +460,7 @@ def test_app_says_where_it_opens_and_opens_there(monkeypatch, capsys, given):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        monkeypatch.setattr(cli, "_PORT", port)
+        monkeypatch.setattr(app, "_PORT", port)
         started = []
         popen = subprocess.Popen
 
