@@ -1,4 +1,4 @@
-"""Commands that train: one run, a run that was interrupted, many runs."""
+"""Commands that train: one run, a run that was interrupted, many runs and the table of them."""
 
 import argparse
 import json

@@ -21,7 +21,6 @@ from mixviz.runs import RunStore
 PLOTLY = "live/plotly.min.js"
 PATIENCE = 1.0  # seconds that a plot is kept waiting for the next snapshot
 LOOK = 0.03  # seconds between looks for it
-CURVES = ("z_prior", "terms")
 _AS_IT_IS = {"Content-Encoding": "identity"}  # to compress it for this machine only takes time
 
 
@@ -36,23 +35,6 @@ def plotly_file() -> Path:
 async def plotly(request: Request) -> Response:
     """Give Plotly's JavaScript."""
     return FileResponse(plotly_file(), headers=_AS_IT_IS)
-
-
-def version(name: str, snapshot: int, step: int, changes: int) -> str:
-    """Return what tells a picture from the next: its snapshot, for curves also what has come since.
-
-    Parameters
-    ----------
-    name
-        Of the plot.
-    snapshot
-        Step of the last snapshot.
-    step
-        To which the run's rows reach.
-    changes
-        How many changes of live settings there were until then.
-    """
-    return f"{snapshot}.{step}.{changes}" if name in CURVES else str(snapshot)
 
 
 def plot_url(run: str, name: str, colour_by: str) -> str:
@@ -73,27 +55,19 @@ async def plot(request: Request) -> Response:
         return Response("after is the version of the picture that is there", status_code=400)
     if colour_by not in COLOURINGS:
         return Response(f"colour is one of {', '.join(COLOURINGS)}", status_code=400)
+    limit = time.monotonic() + (PATIENCE if name == "latent" else 0.0)
     try:
         store = await run_in_threadpool(_watch, run, name)
-    except MixvizError:
-        return Response(status_code=404)
-    limit = time.monotonic() + (PATIENCE if name == "latent" else 0.0)
-    while _last_version(store, run, name) in (None, after):
-        if time.monotonic() >= limit:
-            return Response(status_code=204)
-        await asyncio.sleep(LOOK)
-    return await run_in_threadpool(_drawn, run, name, colour_by)
+        while _last_version(store, run, name) in (None, after):
+            if time.monotonic() >= limit:
+                return Response(status_code=204)
+            await asyncio.sleep(LOOK)
+    except MixvizError as error:
+        return Response(str(error), status_code=404)
+    return await run_in_threadpool(_drawn, store, run, name, colour_by)
 
 
-def _last_version(store: RunStore, run_id: str, name: str) -> str | None:
-    steps = store.snapshot_steps(run_id)
-    if not steps or name not in CURVES:
-        return version(name, steps[-1], 0, 0) if steps else None
-    run = store.get(run_id)
-    return version(name, steps[-1], run.step, len(store.events(run_id, run.step)))
-
-
-# The server imports this module before it runs, which what follows imports expects.
+# What is imported below expects a server that runs; app.py imports this module before one does.
 
 
 def _watch(run: str, name: str) -> RunStore:
@@ -109,14 +83,23 @@ def _watch(run: str, name: str) -> RunStore:
     return store()
 
 
-def _drawn(run_id: str, name: str, colour_by: str) -> Response:
+def _last_version(store: RunStore, run_id: str, name: str) -> str | None:
+    from mixviz.ui.plots import CURVES, version
+
+    steps = store.snapshot_steps(run_id)
+    if not steps or name not in CURVES:
+        return version(steps[-1]) if steps else None
+    run = store.get(run_id)
+    return version(steps[-1], run.step, store.events(run_id, run.step))
+
+
+def _drawn(store: RunStore, run_id: str, name: str, colour_by: str) -> Response:
     from mixviz.ui.moments import Moment
     from mixviz.ui.plots import drawn
-    from mixviz.ui.services import store
 
     try:
-        run = store().get(run_id)
-        snapshot = store().snapshot(run_id, store().snapshot_steps(run_id)[-1])
+        run = store.get(run_id)
+        snapshot = store.snapshot(run_id, store.snapshot_steps(run_id)[-1])
         answer = drawn(Moment(run, snapshot, colour_by=colour_by), name)
     except (FileNotFoundError, IndexError):  # taken back meanwhile
         return Response(status_code=204)

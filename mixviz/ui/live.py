@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from mixviz.figures.latent import COLOURINGS
 from mixviz.runs import Run, Snapshot, Status
 from mixviz.ui import panels, steering
 from mixviz.ui.config_form import duration
@@ -43,7 +42,7 @@ def watch(run: Run) -> None:
     labelled = bool(len(subsample_of(run.id, run.created).labels))
     colour_by = panels.colouring(labelled)
     st.fragment(_progress, run_every=PROGRESS_TICK if live else None)(run.id, run.status)
-    moment = _now(run, colour_by)
+    moment = Moment(run, _latest(run.id), colour_by=colour_by, live=live)
     has_z_prior = "z_prior" in moment.snapshot.terms
     left, right = st.columns([3, 2])
     with left:
@@ -106,11 +105,7 @@ def _progress(run_id: str, drawn: Status) -> None:
 
 
 def _pictures(run: Run) -> None:
-    panels.pictures(_now(run))
-
-
-def _now(run: Run, colour_by: str = COLOURINGS[0]) -> Moment:
-    return Moment(run, _latest(run.id), colour_by=colour_by, live=run.status.live)
+    panels.pictures(Moment(run, _latest(run.id)))
 
 
 def _latest(run_id: str) -> Snapshot:

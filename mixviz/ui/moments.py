@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import streamlit as st
 
+from mixviz.figures.contours import Extent
 from mixviz.figures.latent import COLOURINGS, extent_of
 from mixviz.runs import Event, Run, Snapshot, Subsample
 from mixviz.runs.names import component_names
@@ -17,7 +18,6 @@ from mixviz.ui.runs import literal
 from mixviz.ui.services import store
 
 Rows = list[tuple[int, float, dict[str, float]]]
-Extent = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Moment:
     extent: Extent | None = None
     live: bool = False
 
-    @property
+    @cached_property
     def subsample(self) -> Subsample:
         """What all snapshots of the run share."""
         return subsample_of(self.run.id, self.run.created)
@@ -162,7 +162,7 @@ class Moment:
         """Changes of live fields up to the step."""
         return store().events(self.run.id, self.run.step if self.step is None else self.step)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Names of the components (K,)."""
         return component_names(store(), self.run.id, len(self.snapshot.usage))

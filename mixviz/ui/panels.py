@@ -13,7 +13,7 @@ from mixviz.ui import keys
 from mixviz.ui.feed import plot_url
 from mixviz.ui.live_plot import live_plot
 from mixviz.ui.moments import Moment
-from mixviz.ui.plots import drawn, floor_history, units_of
+from mixviz.ui.plots import drawn, units_of
 from mixviz.ui.runs import literal
 
 _SHORT = 270
@@ -59,7 +59,7 @@ def z_prior(moment: Moment, key: str) -> None:
     if "z_prior" not in moment.snapshot.terms:
         return
     st.markdown(
-        f"**z-prior** against {'λ and ' if floor_history(moment.run, ()) else ''}log K",
+        f"**z-prior** against {'λ and ' if 'z_prior_floor' in moment.run.config['settings'] else ''}log K",
         help=(
             "Mean divergence of the component probabilities from uniform. Near 0 nats every component "
             "overlaps; near log K each point belongs to one."

@@ -1,5 +1,6 @@
 """The plots of a run at one moment, for pages, and for plots that ask the server for what comes next."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ from mixviz.figures.latent import latent_figure
 from mixviz.figures.mixture import density_figure, overlap_figure, usage_figure
 from mixviz.figures.specs import Spec
 from mixviz.runs import Event, Run, Snapshot
-from mixviz.ui.feed import version
 from mixviz.ui.moments import Moment, running_extent
 
 
@@ -77,12 +77,26 @@ PLOTS: dict[str, Callable[[Moment], tuple[Spec, str]]] = {
 }
 
 
+CURVES = ("z_prior", "terms")  # have rows and marks between two snapshots
+
+
+def version(snapshot: int, step: int | None = None, events: Sequence[Event] = ()) -> str:
+    """Return what tells a picture from the next: its snapshot's step, for curves also what came since.
+
+    That is the step to which the run's rows reach, and the changes of live settings until then: while
+    a run is paused one may replace another.
+    """
+    if step is None:
+        return str(snapshot)
+    return f"{snapshot}.{step}.{zlib.crc32(repr(list(events)).encode())}"
+
+
 def drawn(moment: Moment, name: str) -> dict[str, Any]:
     """Return figure and label, for screen readers, of one of `PLOTS`."""
     figure, label = PLOTS[name](moment)
     step = moment.snapshot.step
-    shown = version(name, step, moment.run.step, len(moment.events))
-    figure["layout"]["meta"] = {"step": step, "version": shown}
+    between = (moment.run.step, moment.events) if name in CURVES else ()
+    figure["layout"]["meta"] = {"step": step, "version": version(step, *between)}
     return {"figure": figure, "label": label}
 
 
