@@ -60,7 +60,8 @@ endef
 
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
 	$(call install,-r requirements.txt -e .)
-	@$(BIN)/python -c "import streamlit.web.bootstrap, mixviz.training.jobs"
+	@$(BIN)/python -c "import streamlit.web.bootstrap, mixviz.training.lightning, mixviz.training.trainer"
+	@$(BIN)/python -c "import mixviz.ui.cards, mixviz.ui.live, mixviz.ui.setup" 2>/dev/null
 	@touch $@
 
 $(DEV_READY): requirements-dev.txt requirements-cluster.txt $(READY)

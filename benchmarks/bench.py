@@ -118,7 +118,7 @@ def watched() -> dict[str, float]:
     machine tells more than any change) and of the frames a second; remounts in all.
     """
     from mixviz.training.config import plan
-    from mixviz.training.trainer import create_run
+    from mixviz.training.requests import create_run
 
     chosen = plan(dataset="arcs", values={**SETTINGS["arcs"], "epochs": 20_000})
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:

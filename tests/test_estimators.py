@@ -23,7 +23,8 @@ from mixviz.models import model_class
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
 from mixviz.training.observe import Diverged, evaluating
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 
 SHORT = {"n_components": 3, "epochs": 3, "batch_size": 20, "random_state": 7, "device": "cpu"}
 QUICK = [

@@ -41,7 +41,7 @@ def send(options: argparse.Namespace) -> int:
 
 def set_live(options: argparse.Namespace) -> int:
     """Change a live setting of a run."""
-    from mixviz.training.trainer import check_live
+    from mixviz.training.requests import check_live
 
     store = RunStore()
     run = _live_run(store, options.run)

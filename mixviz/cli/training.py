@@ -14,7 +14,7 @@ from mixviz.runs import RunStore, Status
 def train(options: argparse.Namespace) -> int:
     """Train a model from its start."""
     from mixviz.training.config import plan
-    from mixviz.training.trainer import check, create_run
+    from mixviz.training.requests import check, create_run
 
     values = dict(assignment(text) for text in options.set)
     values |= {k: v for k in ("epochs", "seed") if (v := getattr(options, k)) is not None}
@@ -30,7 +30,7 @@ def cluster(options: argparse.Namespace) -> int:
     """Cluster a data set with what suits it."""
     from mixviz.analysis.suggest import clustering, stored_suggestion, suggest_components
     from mixviz.data import source
-    from mixviz.training.trainer import check, create_run
+    from mixviz.training.requests import check, create_run
 
     store, dataset, components = RunStore(), source(options.dataset).name, options.components
     if components is None:
@@ -53,7 +53,7 @@ def cluster(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     """Carry on a run from its checkpoint."""
     from mixviz.training.config import Plan
-    from mixviz.training.trainer import check
+    from mixviz.training.requests import check
 
     store = RunStore()
     run = store.get(options.run)

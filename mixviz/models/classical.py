@@ -1,21 +1,23 @@
 """k-means and the Gaussian mixture of scikit-learn, one iteration a step, on the common interface.
 
-Their latent space is the data space itself: z = x, without noise.
+Their latent space is the data space itself: z = x, without noise. scikit-learn is imported where it is
+used, because it takes two seconds and every process that trains reads this file.
 """
 
 import math
 import warnings
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from mixviz.models.base import Components, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
+
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
+    from sklearn.mixture import GaussianMixture
 
 COMPARED = 10_000
 
@@ -97,6 +99,8 @@ class KMeansModel(ClassicalModel):
 
         The ends are compared on at most 10,000 points.
         """
+        from sklearn.cluster import kmeans_plusplus
+
         data = _array(x)
         some = data[:: -(-len(data) // COMPARED)]
         count = self.config.components
@@ -212,12 +216,16 @@ class GMMModel(ClassicalModel):
         return terms
 
     def _step(self, x: np.ndarray, **start: Any) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = self._mixture(max_iter=1, **start).fit(x)
         self._store(means=fitted.means_, weights=fitted.weights_, covariances=fitted.covariances_)
 
-    def _mixture(self, **settings: Any) -> GaussianMixture:
+    def _mixture(self, **settings: Any) -> "GaussianMixture":
+        from sklearn.mixture import GaussianMixture
+
         return GaussianMixture(
             self.config.components,
             covariance_type=self.config.covariance_type,
@@ -230,7 +238,7 @@ class GMMModel(ClassicalModel):
         diagonal = self.config.covariance_type == "diag"
         return 1 / covariances if diagonal else np.linalg.inv(covariances)
 
-    def _fitted(self) -> GaussianMixture:
+    def _fitted(self) -> "GaussianMixture":
         """Return scikit-learn's estimator at the current parameters."""
         mixture = self._mixture()
         mixture.weights_, mixture.means_ = self.weights.numpy(), self.means.numpy()
@@ -278,8 +286,11 @@ class GMMModel(ClassicalModel):
         return torch.from_numpy(self._log_likelihood(_array(x))).float()
 
 
-def _lloyd(x: np.ndarray, centres: np.ndarray, max_iter: int = 300) -> KMeans:
+def _lloyd(x: np.ndarray, centres: np.ndarray, max_iter: int = 300) -> "KMeans":
     """Fit from given centres."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return KMeans(len(centres), init=centres, n_init=1, max_iter=max_iter).fit(x)

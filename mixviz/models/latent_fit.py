@@ -1,21 +1,23 @@
-"""Fits of scikit-learn to the latents of a network, from fresh starts and from the last fit."""
+"""Fits of scikit-learn to the latents of a network, from fresh starts and from the last fit.
+
+SciPy's statistics and scikit-learn are imported where they are used: they take two seconds.
+"""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
-from scipy.stats import multivariate_normal
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 MOST_FITTED = 10_000  # latents; more change a mixture little and take longer than an epoch
 _FLOOR = 1e-3  # of the latents' mean variance, added to the variances of a fitted mixture
@@ -30,6 +32,8 @@ class FittedMixture(NamedTuple):
 
     def responsibilities(self, points: np.ndarray) -> np.ndarray:
         """p(c | point) by Bayes' rule for points (N, D) and full covariances: (N, K)."""
+        from scipy.stats import multivariate_normal
+
         each = zip(self.means, self.covariances, strict=True)
         log_densities = np.stack([multivariate_normal(*part).logpdf(points) for part in each], -1)
         return softmax(np.log(self.weights) + log_densities.reshape(len(points), -1), axis=-1)
@@ -49,9 +53,11 @@ def fit_mixture(
     Of the fits from `restarts` starts by k-means and, if given, the one from `before`, that of the
     highest likelihood is taken. Components keep their places in the order, as far as means tell.
     """
+    from sklearn.mixture import GaussianMixture
+
     floor = _FLOOR * latents.var(0).mean() + 1e-10
 
-    def fit(**start: Any) -> GaussianMixture:
+    def fit(**start: Any) -> "GaussianMixture":
         return GaussianMixture(
             components,
             covariance_type="full" if full else "diag",
@@ -85,6 +91,8 @@ def fit_centres(
     restarts: int = 1,
 ) -> np.ndarray:
     """Find centres (K, D) of latents (N, D) by k-means, as `fit_mixture` does for mixtures."""
+    from sklearn.cluster import KMeans
+
     with quiet():
         fits = [KMeans(components, n_init=restarts, random_state=random_state).fit(latents)]
         if before is not None:
@@ -106,6 +114,8 @@ def random_state(generator: torch.Generator) -> int:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let scikit-learn stop early without a word, on one thread: on several, sums vary in the last bit."""
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield

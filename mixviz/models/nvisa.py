@@ -20,7 +20,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -254,6 +253,8 @@ class NVISA(StartedModel):
         is spherical: p(z|c) is diagonal, with standard deviations of more than 1. Codes that are
         not finite leave everything as it is; the terms show that training has diverged.
         """
+        from sklearn.mixture import GaussianMixture  # two seconds
+
         if self.config.teaches:
             self.find_clusters(x, generator, self._codes(x)[1] if self.config.maps_codes else None)
         order = torch.randperm(len(x), generator=generator, device=x.device)[:MOST_FITTED]

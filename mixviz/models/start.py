@@ -17,8 +17,6 @@ import numpy as np
 import torch
 from pydantic import ValidationInfo, field_validator
 from scipy.ndimage import gaussian_filter
-from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -194,6 +192,9 @@ class StartedModel(GradientModel):
         MixvizError
             When there are fewer observations than components.
         """
+        from sklearn.decomposition import PCA  # two seconds, with the next
+        from sklearn.mixture import GaussianMixture
+
         if len(x) < self.config.components:
             raise MixvizError(
                 f"{len(x)} observations cannot be {self.config.components} clusters; "

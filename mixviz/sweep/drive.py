@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mixviz.errors import MixvizError
 from mixviz.runs import Run, RunStore, Status
 from mixviz.sweep.spec import Sweep, Trial
-from mixviz.training.trainer import check, create_run
+from mixviz.training.requests import check, create_run
 
 if TYPE_CHECKING:
     from mixviz.sweep.search import Search

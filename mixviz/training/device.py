@@ -1,6 +1,7 @@
 """Device, precision and random streams, chosen in one place."""
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,13 +9,15 @@ from torch import nn
 
 from mixviz.errors import MixvizError
 from mixviz.training.config import RunConfig
-from mixviz.training.lightning import Fabric
+
+if TYPE_CHECKING:
+    from mixviz.training.lightning import Fabric
 
 PROCESSORS = torch.get_num_threads()  # asked before any run sets its own number
 _PURPOSES = ("start", "noise", "order", "snapshot", "evaluation", "labels")
 
 
-def make_fabric(config: RunConfig, on_host: bool = False) -> Fabric:
+def make_fabric(config: RunConfig, on_host: bool = False) -> "Fabric":
     """Return the Fabric that places tensors and runs the networks in the chosen precision.
 
     A model that computes `on_host` gets the processor whatever was chosen. Processors that would only
@@ -25,6 +28,8 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> Fabric:
     MixvizError
         When the device is not there.
     """
+    from mixviz.training.lightning import Fabric  # three seconds
+
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore
 from mixviz.training.config import Plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
 
 
 class Jobs:
@@ -23,7 +23,7 @@ class Jobs:
 
     def __init__(self, store: RunStore, train: Callable[[str], object] | None = None):
         self.store = store
-        self._train = train or (lambda run: Trainer(store, run).train())
+        self._train = train or self._train_here
         self._threads: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
 
@@ -48,6 +48,11 @@ class Jobs:
             )
             self._threads[run] = thread
             thread.start()
+
+    def _train_here(self, run: str) -> None:
+        from mixviz.training.trainer import Trainer  # seconds; a server has processes that train
+
+        Trainer(self.store, run).train()
 
     def _work(self, run: str) -> None:
         # Refused where another process was faster: the run is in good hands.

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,9 +12,11 @@ from mixviz.runs import RunStore
 from mixviz.training.checkpoints import all_finite
 from mixviz.training.config import RunConfig
 from mixviz.training.device import PROCESSORS
-from mixviz.training.lightning import Fabric
 from mixviz.training.observe import Diverged, Observer
 from mixviz.training.schedule import SnapshotClock, superfluous
+
+if TYPE_CHECKING:
+    from mixviz.training.lightning import Fabric
 
 
 class SnapshotTaker:
@@ -36,7 +39,7 @@ class SnapshotTaker:
         run: str,
         config: RunConfig,
         observer: Observer,
-        fabric: Fabric,
+        fabric: "Fabric",
         total: int,
         twin: Callable[[], MixtureModel],
     ):

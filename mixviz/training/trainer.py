@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixviz.data import labelled_subset, load, source
+from mixviz.data import labelled_subset, load
 from mixviz.errors import MixvizError
-from mixviz.models import MixtureModel, Terms, create, invalid, model_class
-from mixviz.runs import Command, Event, Run, RunStore, Status
+from mixviz.models import MixtureModel, Terms, create, model_class
+from mixviz.runs import Command, Event, RunStore, Status
 from mixviz.training import checkpoints
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, place, stream, stream_seed, use_threads
@@ -32,26 +32,6 @@ ROWS = 1000  # rows of terms to aim for
 MOST_STEPS_PER_ROW = 10
 
 Progress = Callable[[int, int, dict[str, float]], None]
-
-
-def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
-    """Put a run into the store, ready to be trained by any process, and return its id."""
-    return store.create(
-        model=plan.model,
-        dataset=plan.dataset,
-        config=plan.as_json(),
-        name=name,
-        total_steps=0,
-    )
-
-
-def check(plan: Plan) -> None:
-    """Raise `MixvizError` if the data are missing, or the model or the device is not for them."""
-    described = source(plan.dataset)
-    if described.missing:
-        raise MixvizError(described.missing + ".")
-    make_fabric(plan.run, model_class(plan.model).on_host)
-    create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
 
 
 class Lost(Exception):
@@ -427,17 +407,3 @@ class Trainer:
                 )
         self._beat()  # the event is not beyond the step that the store knows
         self.store.finish_command(command, self.run, event)
-
-
-def check_live(run: Run, name: str, value: float) -> None:
-    """Raise `MixvizError` unless `name` is a live setting of the run and `value` within its bounds."""
-    config = Plan.from_json(run.config).settings
-    if name not in config.live_fields():
-        choices = ", ".join(config.live_fields()) or "none"
-        raise MixvizError(
-            f"{name} cannot be changed while {run.model} trains; live settings: {choices}."
-        )
-    try:
-        setattr(config, name, value)
-    except ValueError as error:
-        raise invalid(type(config), error) from error  # type: ignore[arg-type]

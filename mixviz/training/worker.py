@@ -78,7 +78,9 @@ class Worker:
 
 def serve(home: Path) -> None:
     """Fork a child for each run named on standard input; print each that has ended."""
-    import mixviz.training.trainer  # noqa: F401  before the forks, so that children need not
+    # Before the forks, so that children need not.
+    import mixviz.training.lightning
+    import mixviz.training.trainer  # noqa: F401
 
     children: dict[int, str] = {}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the app, whose end is ours

@@ -42,8 +42,11 @@ def jobs() -> "Jobs":
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
-    """Import PyTorch in the background, so that the first page to need it does not wait."""
+    """Import in the background what Train needs, PyTorch first of all, so that it does not wait."""
     worker()
-    threading.Thread(
-        target=importlib.import_module, args=("mixviz.training.jobs",), daemon=True
-    ).start()
+
+    def load() -> None:
+        for module in ("mixviz.training.jobs", "mixviz.ui.setup", "mixviz.ui.live"):
+            importlib.import_module(module)
+
+    threading.Thread(target=load, daemon=True).start()

@@ -17,7 +17,8 @@ from mixviz.errors import MixvizError
 from mixviz.evaluation.merging import Clustering
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

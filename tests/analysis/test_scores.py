@@ -18,7 +18,8 @@ from mixviz.analysis.scores import (
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 
 
 class Flat(nn.Module):

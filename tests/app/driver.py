@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from mixviz.ui import services
 
 ROOT = Path(__file__).parents[2]

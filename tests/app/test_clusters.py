@@ -7,7 +7,8 @@ from mixviz.analysis.encoded import encode_run
 from mixviz.runs import RunStore, Status
 from mixviz.runs.names import name_component
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from mixviz.ui.clusters_matrix import _valid
 from mixviz.ui.pad import _place
 from tests.app.driver import served, show, texts, written

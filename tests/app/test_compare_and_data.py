@@ -11,7 +11,7 @@ from mixviz.data.own import add_file, deleted_sets, own_sets
 from mixviz.data.own_prepare import Options
 from mixviz.runs import Status
 from mixviz.training.config import plan
-from mixviz.training.trainer import create_run
+from mixviz.training.requests import create_run
 from mixviz.ui import keys
 from mixviz.ui.compare import narrowed, shown, table_csv
 from tests.app.driver import OUTSIDE, buttons, show, texts, trained, written

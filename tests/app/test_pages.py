@@ -14,7 +14,7 @@ from mixviz.models import MODELS
 from mixviz.models.gmvae_v2 import GMVAEv2Config
 from mixviz.runs import Event, Status
 from mixviz.training.config import RunConfig, plan
-from mixviz.training.trainer import create_run
+from mixviz.training.requests import create_run
 from mixviz.ui import steering
 from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
 from mixviz.ui.plots import floor_history, units_of
@@ -224,6 +224,17 @@ def test_home_shows_cards_before_pytorch_is_imported(tmp_path):
     cards, verdicts = map(int, done.stdout.split()[-2:])
     assert cards == shipped > 0
     assert verdicts >= shipped
+
+
+def test_train_is_imported_without_what_only_training_needs():
+    """These take longer to import than PyTorch, and the process that trains imports them meanwhile."""
+    program = (
+        "import sys, mixviz.training.jobs, mixviz.ui.setup, mixviz.ui.live;"
+        "needless = {'sklearn', 'lightning_fabric', 'torch._dynamo', 'torchvision'};"
+        "sys.exit(', '.join(needless & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("model", MODELS)

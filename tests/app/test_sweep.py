@@ -4,7 +4,8 @@ import pytest
 
 from mixviz.runs import Status
 from mixviz.sweep import parse_sweep
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from mixviz.ui.tasks import tasks
 from tests.app.driver import OUTSIDE, show, texts, written
 

@@ -14,7 +14,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from mixviz.runs import Run, Status
 from mixviz.runs.bundle import import_shipped
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from tests.browser.driver import PATIENCE, ROOT, Problems, Server, user
 
 expect.set_options(timeout=1000 * PATIENCE)

@@ -7,7 +7,8 @@ import torch
 
 from mixviz.runs import Status
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from tests.browser.driver import await_plot, button, look, plot_selector, until
 from tests.training.conftest import at_call
 

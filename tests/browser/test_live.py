@@ -7,7 +7,7 @@ import pytest
 
 from mixviz.figures.contours import ellipses
 from mixviz.training.config import plan
-from mixviz.training.trainer import create_run
+from mixviz.training.requests import create_run
 from tests.browser.driver import (
     COUNT_REMOUNTS,
     await_frames,

@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from tests.browser.driver import ROOT, await_plot, button, slider, until
 
 STEPS = """

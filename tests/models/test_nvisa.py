@@ -16,7 +16,8 @@ from mixviz.models.nvisa import draw_components
 from mixviz.models.nvisa_config import NVISAConfig
 from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from tests.training.conftest import assert_same_training
 
 ESTIMATORS = ["vimco", "nvil", "enumerate"]

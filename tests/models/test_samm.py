@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from mixviz.data import Dataset, labelled_subset, load
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status
-from mixviz.training import trainer
+from mixviz.training import requests, trainer
 from mixviz.training.config import plan
 
 IMAGE = (1, 8, 8)
@@ -171,7 +171,7 @@ def trained(tmp_path, monkeypatch):
         monkeypatch.setattr(trainer, "labelled_subset", subset)
         store = RunStore(tmp_path / name)
         values = {"components": 10, "labelled": 40, "epochs": 1, "batch_size": 300}
-        run = trainer.create_run(store, plan(dataset="digits", model="samm", values=values))
+        run = requests.create_run(store, plan(dataset="digits", model="samm", values=values))
         assert trainer.Trainer(store, run).train() is Status.FINISHED
         folder = store.checkpoint_folder(run)
         files = ("model.safetensors", "optimizer.safetensors")

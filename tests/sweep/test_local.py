@@ -7,7 +7,8 @@ import pytest
 
 from mixviz.runs import RunStore, Status
 from mixviz.sweep import LocalPool, Sweep, train_all
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from tests.sweep.driver import HerePool
 
 BLOCK = {

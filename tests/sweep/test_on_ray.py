@@ -17,7 +17,8 @@ from mixviz.runs import RunStore, Status
 from mixviz.sweep import Sweep, train_all
 from mixviz.sweep.on_ray import RayPool
 from mixviz.sweep.spec import Resources
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 from tests.training.conftest import assert_same_training, bits
 
 SET = {

@@ -19,7 +19,8 @@ from mixviz.sweep.report import (
     rows,
     write_records,
 )
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results.yaml"

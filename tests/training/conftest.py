@@ -13,7 +13,8 @@ from mixviz.models import model_class
 from mixviz.runs import RunStore, Status
 from mixviz.training import trainer
 from mixviz.training.config import plan
-from mixviz.training.trainer import Trainer, create_run
+from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 
 SHORT = {
     "epochs": 3,

@@ -8,8 +8,8 @@ import pytest
 from mixviz.data import source
 from mixviz.models import MODELS
 from mixviz.training.config import plan
+from mixviz.training.requests import check
 from mixviz.training.sensible import STEPS, sensible, settings_for
-from mixviz.training.trainer import check
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "samm"])
@@ -18,7 +18,7 @@ def test_settings_are_valid_for_every_model(model, kind, shape, monkeypatch):
     found = dataclasses.replace(source("digits"), kind=kind, shape=shape)
     chosen = plan(dataset="digits", model=model, values=settings_for(found, model, 7))
     assert chosen.settings.components == 7
-    monkeypatch.setattr("mixviz.training.trainer.source", lambda name: found)
+    monkeypatch.setattr("mixviz.training.requests.source", lambda name: found)
     check(chosen)
 
 

@@ -14,7 +14,8 @@ from mixviz.runs import Event, Status
 from mixviz.training import device, trainer
 from mixviz.training.config import RunConfig
 from mixviz.training.jobs import Jobs
-from mixviz.training.trainer import Trainer, check_live
+from mixviz.training.requests import check_live
+from mixviz.training.trainer import Trainer
 from tests.training.conftest import (
     assert_same_training,
     at_call,

@@ -1,0 +1,42 @@
+"""What may be asked of a run from outside: to be made, and to change while it trains."""
+
+from mixviz.data import source
+from mixviz.errors import MixvizError
+from mixviz.models import create, invalid, model_class
+from mixviz.runs import Run, RunStore
+from mixviz.training.config import Plan
+from mixviz.training.device import make_fabric, stream
+
+
+def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
+    """Put a run into the store, ready to be trained by any process, and return its id."""
+    return store.create(
+        model=plan.model,
+        dataset=plan.dataset,
+        config=plan.as_json(),
+        name=name,
+        total_steps=0,
+    )
+
+
+def check(plan: Plan) -> None:
+    """Raise `MixvizError` if the data are missing, or the model or the device is not for them."""
+    described = source(plan.dataset)
+    if described.missing:
+        raise MixvizError(described.missing + ".")
+    make_fabric(plan.run, model_class(plan.model).on_host)
+    create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
+
+
+def check_live(run: Run, name: str, value: float) -> None:
+    """Raise `MixvizError` unless `name` is a live setting of the run and `value` within its bounds."""
+    config = Plan.from_json(run.config).settings
+    if name not in config.live_fields():
+        choices = ", ".join(config.live_fields()) or "none"
+        raise MixvizError(
+            f"{name} cannot be changed while {run.model} trains; live settings: {choices}."
+        )
+    try:
+        setattr(config, name, value)
+    except ValueError as error:
+        raise invalid(type(config), error) from error  # type: ignore[arg-type]
