@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mixviz.models.config import ModelConfig, Preset
+from mixviz.models.shares import Share
 
 Terms = dict[str, Tensor]
 
@@ -49,6 +50,7 @@ class MixtureModel(nn.Module, ABC):
     on_host: ClassVar[bool] = False  # computes with NumPy, so it stays on the processor
     units: ClassVar[str] = "nats"  # of the terms
     semi_supervised: ClassVar[bool] = False  # `supervise` is called; the config has `labelled`
+    parallel: ClassVar[bool] = False  # several processes can share its batches
 
     config: ModelConfig
     shape: tuple[int, ...]
@@ -134,9 +136,21 @@ def halved(rate: float, epochs: float, every: float | None) -> float:
 
 
 class GradientModel(MixtureModel):
-    """A model that maximises one objective with Adam."""
+    """A model that maximises one objective with Adam.
 
+    Attributes
+    ----------
+    share
+        Which part of every batch `training_step` is given, and what the other processes compute.
+    """
+
+    parallel = True
     optimizer: torch.optim.Adam
+    share = Share()
+
+    def mean_of_batch(self, mean: Tensor) -> Tensor:
+        """Mean over the whole batch of a mean over this process's share, while training."""
+        return self.share.mean(mean) if self.training else mean
 
     def make_optimizers(self) -> None:
         """Make the one optimiser."""
@@ -156,6 +170,7 @@ class GradientModel(MixtureModel):
         objective, terms = self.training_objective(x, generator)
         self.optimizer.zero_grad(set_to_none=True)
         (-objective).backward()
+        self.share.average_gradients(self.parameters())
         self.optimizer.step()
         return terms
 

@@ -154,7 +154,8 @@ class DEC(AutoencoderModel):
         """Take one Adam step; the frequencies follow the batch it was taken on."""
         if not self.pretraining:
             with torch.no_grad():
-                self.frequencies.lerp_(self.log_responsibilities(x).exp().mean(0), _FOLLOW)
+                frequencies = self.mean_of_batch(self.log_responsibilities(x).exp().mean(0))
+                self.frequencies.lerp_(frequencies, _FOLLOW)
         return super().training_step(x, generator)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:

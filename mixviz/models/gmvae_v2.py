@@ -162,7 +162,7 @@ class GMVAEv2(GMVAE):
         """Evaluate equations 4 to 7."""
         log_posterior = draws.log_posterior  # (S, B, K)
         conditional_prior = (log_posterior.exp() * draws.z_kl).sum(-1).mean()
-        z_prior = categorical_uniform_kl(log_posterior).mean()
+        z_prior = self.mean_of_batch(categorical_uniform_kl(log_posterior).mean())
         objective = (
             draws.reconstruction
             - conditional_prior

@@ -40,6 +40,7 @@ from mixviz.models.objectives import (
     monte_carlo_density,
     reparameterise,
 )
+from mixviz.models.shares import random_values
 from mixviz.models.start import AT_ONCE, FITS, StartedModel, fit_classifier, moments
 
 _LATENT_SIZE = 10  # section III-A, MNIST; the tables of the GMVAE papers have 200 for images
@@ -190,7 +191,7 @@ class NVISA(StartedModel):
         c = draw_components(q.log_c, self.config.samples, generator)  # (S, B)
         rows = torch.arange(len(x), device=x.device)
         mean, log_variance = q.mean[rows, c], q.log_variance[rows, c]  # (S, B, D)
-        noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=mean.dtype)
+        noise = random_values(Tensor.normal_, mean.shape, generator, mean, batch=1)
         z = mean + noise * torch.exp(0.5 * log_variance)
         path = self.config.estimator == "vimco" and self.config.reparameterise_z
         if not path:
@@ -214,7 +215,7 @@ class NVISA(StartedModel):
             return x
         if generator is None:
             return (x * (levels - 1) + 0.5) / levels
-        noise = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        noise = random_values(Tensor.uniform_, x.shape, generator, x)
         return (x * (levels - 1) + noise) / levels
 
     def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
@@ -359,6 +360,5 @@ def draw_components(log_c: Tensor, samples: int, generator: torch.Generator) -> 
     where a model has diverged, so that the terms of the step can show it.
     """
     shape = (samples, *log_c.shape)
-    noise = torch.empty(shape, device=log_c.device, dtype=log_c.dtype)
-    gumbel = -noise.exponential_(generator=generator).log()
+    gumbel = -random_values(Tensor.exponential_, shape, generator, log_c, batch=1).log()
     return (log_c.detach() + gumbel).argmax(-1)

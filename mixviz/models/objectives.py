@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixviz.errors import MixvizError
+from mixviz.models.shares import random_values
 
 LOG_2PI = math.log(2 * math.pi)
 _AT_ONCE = 100  # points whose pairs with all draws stay in the processor's cache
@@ -105,10 +106,8 @@ def minimum_information(kl: Tensor, floor: float) -> Tensor:
 def reparameterise(
     mean: Tensor, log_variance: Tensor, samples: int, generator: torch.Generator
 ) -> Tensor:
-    """Draw `samples` reparameterised values of N(mean, exp(log_variance)): (samples, *mean.shape)."""
-    noise = torch.randn(
-        (samples, *mean.shape), generator=generator, device=mean.device, dtype=mean.dtype
-    )
+    """Draw `samples` reparameterised values of N(mean, exp(log_variance)), each (B, ...): (samples, B, ...)."""
+    noise = random_values(Tensor.normal_, (samples, *mean.shape), generator, mean, batch=1)
     return mean + noise * torch.exp(0.5 * log_variance)
 
 

@@ -25,6 +25,7 @@ from mixviz.errors import MixvizError
 from mixviz.models.base import GradientModel, Terms
 from mixviz.models.config import ModelConfig, setting
 from mixviz.models.latent_fit import FittedMixture, quiet, random_state
+from mixviz.models.shares import random_values
 
 FITS = 5  # of a mixture among an autoencoder's codes, of which the most likely is taken
 NOISE = 0.1  # share of the components' variance in which a q(z|x) starts
@@ -285,7 +286,7 @@ def moved(x: Tensor, generator: torch.Generator) -> Tensor:
     x
         Images (B, channels, height, width); what comes in from outside is 0.
     """
-    drawn = torch.rand((4, len(x)), generator=generator, device=x.device, dtype=x.dtype) * 2 - 1
+    drawn = random_values(Tensor.uniform_, (4, len(x)), generator, x, batch=1) * 2 - 1
     angle, scale = drawn[0] * (_TURN * torch.pi / 180), 1 + drawn[1] * _SCALE
     cos, sin = scale * angle.cos(), scale * angle.sin()
     shift = 2 * _SHIFT * drawn[2:]  # in units of half the side

@@ -32,6 +32,13 @@ class RunConfig(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "Device", "auto takes the GPU where there is one."
     )
+    devices: int = setting(
+        1,
+        "Devices",
+        "GPUs, or processes where there is none, that share each batch of the run.",
+        ge=1,
+        le=64,
+    )
     threads: int | None = setting(
         None,
         "Processor threads",

@@ -1,7 +1,8 @@
 """Device, precision and random streams, chosen in one place."""
 
 import os
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> "Fabric":
     MixvizError
         When the device is not there.
     """
-    from mixviz.training.lightning import Fabric  # three seconds
+    # Three seconds.
+    from mixviz.training.lightning import DDPStrategy, Fabric, MisconfigurationException
 
     available = {
         "cuda": torch.cuda.is_available(),
@@ -37,9 +39,24 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> "Fabric":
     if not available.get(config.device, True):
         raise MixvizError(f"There is no {config.device} device on this machine; use device=auto.")
     accelerator = "cpu" if on_host else config.device
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)
+    several: dict[str, Any] = {}
+    if config.devices > 1:
+        # A team waits for as long as its run is paused.
+        several["strategy"] = DDPStrategy(start_method="spawn", timeout=timedelta(days=365))
+
+    def fabric_of(accelerator: str, precision: Any) -> "Fabric":
+        return Fabric(
+            accelerator=accelerator, devices=config.devices, precision=precision, **several
+        )
+
+    try:
+        fabric = fabric_of(accelerator, config.precision)
+    except MisconfigurationException as error:
+        raise MixvizError(
+            f"There are not {config.devices} devices for this run on this machine; take devices=1."
+        ) from error
     if fabric.device.type == "cpu" and config.precision == "bf16-mixed" and not fast_bfloat16():
-        fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+        fabric = fabric_of("cpu", "32-true")
     # Lightning makes every look for a GPU, one in each step of Adam, open the driver's library anew.
     # That protects processes about to be forked; the one that trains has been.
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
@@ -64,8 +81,8 @@ def place(model: nn.Module, device: torch.device) -> None:
 
 def use_threads(config: RunConfig, shape: tuple[int, ...]) -> None:
     """Set this thread's share of the processors; small networks are fastest on one."""
-    small = len(shape) == 1
-    torch.set_num_threads(config.threads or (1 if small else PROCESSORS))
+    own = 1 if len(shape) == 1 else max(1, PROCESSORS // config.devices)
+    torch.set_num_threads(config.threads or own)
 
 
 def stream_seed(seed: int, purpose: str, index: int = 0) -> int:

@@ -29,5 +29,7 @@ def _metadata_asked() -> Iterator[None]:
 
 with _metadata_asked():
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-__all__ = ["Fabric"]
+__all__ = ["DDPStrategy", "Fabric", "MisconfigurationException"]

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from mixviz.data import Dataset, labelled_subset, load
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status
-from mixviz.training import requests, trainer
+from mixviz.training import loop, requests, trainer
 from mixviz.training.config import plan
 
 IMAGE = (1, 8, 8)
@@ -167,8 +167,9 @@ def trained(tmp_path, monkeypatch):
             labels = (chosen.labels + shift) % 10
             return chosen.__class__(**{**vars(chosen), "labels": labels})
 
-        monkeypatch.setattr(trainer, "load", read)
-        monkeypatch.setattr(trainer, "labelled_subset", subset)
+        for module in (loop, trainer):
+            monkeypatch.setattr(module, "load", read)
+        monkeypatch.setattr(loop, "labelled_subset", subset)
         store = RunStore(tmp_path / name)
         values = {"components": 10, "labelled": 40, "epochs": 1, "batch_size": 300}
         run = requests.create_run(store, plan(dataset="digits", model="samm", values=values))

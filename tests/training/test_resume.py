@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from mixviz.models import MODELS, start
 from mixviz.runs import Event, RunStore, Status
 from mixviz.runs.bundle import export_run, import_run
-from mixviz.training import snapshots, trainer
+from mixviz.training import loop, snapshots, trainer
 from mixviz.training.trainer import Trainer
 from tests.training.conftest import (
     Killed,
@@ -102,7 +102,7 @@ def test_more_epochs_go_on_where_the_run_ended(store):
 
 def test_rows_are_means_of_their_steps_and_survive_a_stop(store, eager, monkeypatch):
     every = store.terms(finish(store, begin(store)))
-    monkeypatch.setattr(trainer, "ROWS", 5)
+    monkeypatch.setattr(loop, "ROWS", 5)
     run = begin(store)
     assert Trainer(store, run, commands_at(store, run, {12: ("stop",)})).train() == "stopped"
     rows = store.terms(finish(store, run))

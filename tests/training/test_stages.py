@@ -66,7 +66,7 @@ def test_terms_are_those_of_the_stage(store, eager):
 
 
 def test_a_row_over_two_stages_has_the_terms_of_the_later(store, eager, monkeypatch):
-    monkeypatch.setattr("mixviz.training.trainer.ROWS", 5)
+    monkeypatch.setattr("mixviz.training.loop.ROWS", 5)
     rows = store.terms(finish(store, begin(store, "staged")))
     assert [(step, "loss" in terms) for step, _, terms in rows] == [
         (6, False), (12, True), (18, True), (24, False), (30, False),

@@ -1,0 +1,149 @@
+"""Tests that several processes, each with a share of every batch, train what one would."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from mixviz.errors import MixvizError
+from mixviz.models import create
+from mixviz.models.shares import SharedStream, random_values
+from mixviz.runs import Event, Status
+from mixviz.training.config import RunConfig, plan
+from mixviz.training.device import make_fabric
+from mixviz.training.requests import check
+from mixviz.training.team import Team, share_batch_norms
+from mixviz.training.trainer import Trainer
+from tests.training.conftest import begin, finish, program, until
+
+BATCH, STEPS = 64, 3
+CASES = {
+    "gated": ("gmvae-v2", (1, 8, 8), {"z_prior_floor": 0.5, "component_spread": 1.0, "samples": 2}),
+    "head": ("gmvae-v1", (2,), {}),
+    "vimco": ("nvisa", (1, 8, 8), {"estimator": "vimco", "likelihood": "bernoulli"}),
+    "nvil": ("nvisa", (1, 8, 8), {"estimator": "nvil", "noise_levels": 256}),
+    "vade": ("vade", (2,), {}),
+    "dec": ("dec", (2,), {"pretrain_epochs": 0}),
+    "vae": ("vae-gmm", (2,), {}),
+}
+
+
+def steps(case, team=None):
+    """Weights after a few steps of a model on random data, alone or as one of a team.
+
+    In double precision: Adam makes steps as large of gradients that are nothing but rounding.
+    """
+    name, shape, values = CASES[case]
+    torch.manual_seed(0)
+    x = torch.rand(STEPS, BATCH, *shape, dtype=torch.float64)
+    settings = plan(model=name, values={"components": 4} | values).settings
+    model = create(name, settings, shape, torch.Generator().manual_seed(1)).double()
+    noise = torch.Generator().manual_seed(2)
+    if team:
+        share_batch_norms(model, team)
+        model.share = team
+        noise = SharedStream().manual_seed(2)
+        noise.share = team
+    model.train()
+    model.make_optimizers()
+    model.prepare(x.flatten(0, 1), noise)
+    for batch in x:
+        rows = team.part(torch.arange(BATCH)) if team else torch.arange(BATCH)
+        model.training_step(batch[rows], noise)
+    return model.state_dict()
+
+
+def write_steps(fabric, folder):
+    """What each process of a team does: the steps of all cases, into a file."""
+    torch.set_num_threads(1)
+    found = {case: steps(case, Team(fabric)) for case in CASES}
+    flat = {f"{case} {name}": v.tolist() for case, s in found.items() for name, v in s.items()}
+    (folder / f"{fabric.global_rank}.json").write_text(json.dumps(flat))
+
+
+def test_steps_in_two_processes_are_those_of_one(tmp_path):
+    fabric = make_fabric(RunConfig(devices=2, device="cpu"))
+    fabric.launch(partial(write_steps, folder=tmp_path))
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second  # bit for bit: else the processes would part
+    for case in CASES:
+        for name, value in steps(case).items():
+            found = torch.tensor(first[f"{case} {name}"], dtype=value.dtype)
+            torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-8, msg=f"{case} {name}")
+
+
+@pytest.mark.parametrize("fill", [Tensor.normal_, Tensor.uniform_, Tensor.exponential_])
+def test_shares_of_noise_are_parts_of_the_noise_of_one(fill):
+    like, parts = torch.zeros(()), []
+    for index in range(3):
+        stream = SharedStream().manual_seed(5)
+        stream.share = type("Third", (), {"index": index, "count": 3})()
+        parts.append(random_values(fill, (2, 4, 5), stream, like, batch=1))
+    whole = random_values(fill, (2, 12, 5), torch.Generator().manual_seed(5), like, batch=1)
+    assert torch.equal(torch.cat(parts, dim=1), whole)
+
+
+def test_run_on_two_devices_is_steered_stopped_resumed_and_ends_like_that_on_one(store):
+    values = {"components": 5, "component_spread": 1.0, "device": "cpu", "dataset": "digits"}
+    values |= {"batch_size": 200, "z_prior_floor": 0.2}
+    shared = begin(store, epochs=10_000, devices=2, **values)
+    store.send(shared, "set", "z_prior_floor", 1.0)
+    process = program(store, "resume", shared, "--json")
+    try:
+        until(lambda: store.get(shared).step > 8, seconds=120)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+    stopped = store.get(shared)
+    assert stopped.status is Status.STOPPED
+    assert stopped.step < stopped.total_steps
+    (event,) = store.events(shared)
+    assert (event.field, event.value) == ("z_prior_floor", 1.0)
+
+    epochs = stopped.step // 8 + 2
+    config = dict(store.get(shared).config)
+    config["run"] |= {"epochs": epochs}
+    store.update(shared, config=config)
+    finish(store, shared)
+    assert store.get(shared).step == store.get(shared).total_steps == 8 * epochs
+    assert store.snapshot_steps(shared)[-1] == 8 * epochs
+
+    alone = begin(store, epochs=1, **values)
+    replay(store, alone, event)
+    curves = [store.terms(run) for run in (shared, alone)]
+    for mine, other in zip(*curves, strict=False):
+        assert mine[:2] == other[:2]
+        assert mine[2] == pytest.approx(other[2], rel=1e-2, abs=1e-3)
+    steps = [row[0] for row in curves[0]]
+    assert steps == list(range(1, 8 * epochs + 1))
+
+
+def replay(store, run, event):
+    """Train a run to its end in which a live setting is changed where `event` says."""
+
+    class Steered(Trainer):
+        def between(self):
+            stop = super().between()
+            if self.step == event.step:
+                self.change(event.field, event.value)
+            return stop
+
+    assert isinstance(event, Event)
+    assert Steered(store, run).train() is Status.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"model": "amm"}, "amm trains on one device; take devices=1"),
+        ({"batch_size": 101}, "cannot be shared evenly by 2 devices; take batch_size=100"),
+    ],
+)
+def test_what_several_devices_cannot_share_is_refused(values, reason):
+    model = values.pop("model", "gmvae-v2")
+    chosen = plan(dataset="arcs", model=model, values=values | {"devices": 2, "device": "cpu"})
+    with pytest.raises(MixvizError, match=reason):
+        check(chosen)
