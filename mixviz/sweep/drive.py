@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TICK = 0.5  # seconds between looks at the store
 _AGAIN = 2.0  # seconds after which runs that still train are told to stop once more
+_BEAT = 5.0  # seconds between signs that runs which wait are not forgotten
 OVER = (Status.FINISHED, Status.DIVERGED)  # training them again would give the same
 ENDED = (*OVER, Status.FAILED)
 
@@ -132,7 +133,7 @@ def train_all(
         return outcome(False)
     with stopping() as stopped, pool.open(len(waiting) + planned() - len(runs)):
         training: set[str] = set()
-        told = 0.0
+        told = beaten = 0.0
         while True:
             while not stopped.is_set() and pool.room > 0:
                 if not waiting:
@@ -149,6 +150,10 @@ def train_all(
                 told = time.monotonic()
                 pool.stop()
             training.difference_update(pool.ended())
+            if time.monotonic() - beaten > _BEAT:
+                beaten = time.monotonic()
+                for run in waiting:
+                    store.touch(run, "")
             if progress:
                 progress(replace(outcome_of(store, runs), planned=planned()))
             if training:

@@ -75,7 +75,7 @@ class Team(Share):
 
     def average(self, value: Tensor) -> Tensor:
         """Mean of a value over all processes, without a gradient."""
-        return self.fabric.all_reduce(value, reduce_op="mean")
+        return self.fabric.all_reduce(value, reduce_op="mean")  # type: ignore[return-value]
 
 
 class _MeanOfParts(torch.autograd.Function):

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from mixviz.runs import RunStore, Status
-from mixviz.sweep import LocalPool, Sweep, train_all
+from mixviz.sweep import LocalPool, Sweep, drive, train_all
 from mixviz.training.requests import create_run
 from mixviz.training.trainer import Trainer
 from tests.sweep.driver import HerePool
@@ -80,3 +80,32 @@ def test_run_that_failed_is_made_anew(store):
     outcome = train_all(store, sweep, HerePool(lambda run: Trainer(store, run).train()))
     assert failed not in outcome.runs
     assert list(outcome.runs.values()) == [Status.FINISHED]
+
+
+def test_runs_that_wait_long_are_not_taken_for_interrupted(store, monkeypatch):
+    monkeypatch.setattr(drive, "_BEAT", 0.0)
+    seen = []
+
+    def train(run):
+        (other,) = (found for found in store.runs() if found.id != run and not seen)
+        store.update(other.id, heartbeat=0.0)
+        seen.append(store.get(other.id).status)
+        store.update(run, status=Status.FINISHED)
+
+    class OneByOne(HerePool):
+        def ended(self):
+            return self.started if len(seen) > 3 else []
+
+        room = property(lambda self: int(not self.started))
+
+    def look(outcome):
+        (other,) = (run for run, status in outcome.runs.items() if status is not Status.FINISHED)
+        seen.append(store.get(other).status)
+        if len(seen) > 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    pool = OneByOne(train)
+    pool.stop = lambda: None
+    train_all(store, made(), pool, look)
+    assert seen[0] is Status.INTERRUPTED
+    assert set(seen[1:]) == {Status.QUEUED}
