@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mixviz.models.amm_config import PRESETS, AMMConfig
-from mixviz.models.base import Components, MixtureModel, Terms, halved
+from mixviz.models.base import Components, Terms, halved
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.networks.amm import (
     ComponentNetwork,
@@ -32,6 +32,7 @@ from mixviz.models.networks.amm import (
 )
 from mixviz.models.networks.amm_tables import amm_architecture
 from mixviz.models.objectives import full_precision, gaussian_log_prob, reparameterise
+from mixviz.models.start import TaughtModel
 
 
 class Inference(NamedTuple):
@@ -61,7 +62,7 @@ class Game(NamedTuple):
     discriminator: Discriminator
 
 
-class AMM(MixtureModel):
+class AMM(TaughtModel):
     """Encoder, components, decoder and discriminator, each updated by its own player."""
 
     Config: ClassVar[type[ModelConfig]] = AMMConfig
@@ -76,6 +77,7 @@ class AMM(MixtureModel):
         "bayes_agreement",
     )
     presets: ClassVar[dict[str, Preset]] = PRESETS
+    teacher_strength = 10.0
     config: AMMConfig
     class_frequencies: Tensor  # (K,), p(c)
     fixed_means: Tensor  # (K, D), where the components are not learned
@@ -98,9 +100,9 @@ class AMM(MixtureModel):
             self.register_buffer("fixed_means", torch.zeros(config.components, self.latent_size))
         uniform = torch.full((config.components,), 1 / config.components)
         self.register_buffer("class_frequencies", uniform)
-        self.epochs = nn.Buffer(
-            torch.zeros((), dtype=torch.int64), persistent=config.halve_every is not None
-        )
+        counted = config.teaches or config.halve_every is not None
+        self.epochs = nn.Buffer(torch.zeros((), dtype=torch.int64), persistent=counted)
+        self.expect_teacher()
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
         self.register_load_state_dict_post_hook(_loaded)
         initialise_normal(self, config.weight_deviation, generator)
@@ -122,6 +124,10 @@ class AMM(MixtureModel):
         elif spread:
             units = 1 if self.mixture.log_variance is not None else self.mixture.mean.in_features
             self.mixture.mean.weight.normal_(0.0, spread / math.sqrt(units), generator=generator)
+
+    def prepare(self, x: Tensor, generator: Generator) -> None:
+        """Find the clusters that teach, among all the data (N, *shape)."""
+        self.find_first(x, generator)
 
     # ---- inference joint -------------------------------------------------------------------
 
@@ -215,6 +221,11 @@ class AMM(MixtureModel):
     def training_step(self, x: Tensor, generator: Generator) -> Terms:
         """Update all players at once from the same samples (algorithm 1)."""
         discriminator_loss, other_loss, terms = self.play(x, generator)
+        if weight := self.teacher_weight:
+            seen, target = self.lesson(x, generator)
+            cross_entropy = -(target * self.head_log_responsibilities(seen)).sum(-1).mean()
+            other_loss = other_loss + weight * cross_entropy
+            terms["teacher"] = cross_entropy.detach()
         parameters = {
             name: [p for group in optimizer.param_groups for p in group["params"]]
             for name, optimizer in self._optimizers.items()
@@ -331,6 +342,12 @@ class AMM(MixtureModel):
         """Set the learning rate of the next epoch."""
         self.epochs.fill_(epoch)
         self.set_rate()
+        self.teach_no_longer()
+
+    @property
+    def epochs_over(self) -> int:
+        """Epochs that are done."""
+        return int(self.epochs)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the three optimisers."""

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.config import Preset, setting
+from mixviz.models.start import GameStartConfig
 
 
-class AMMConfig(ModelConfig):
+class AMMConfig(GameStartConfig):
     """Settings of the AMM."""
 
     factorisation: Literal["z_given_c", "c_given_z"] = setting(

@@ -27,7 +27,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mixviz.errors import MixvizError
-from mixviz.models.base import Components, MixtureModel, Terms, halved
+from mixviz.models.base import Components, Terms, halved
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.mpcc_config import MPCC_PRESETS, AIMConfig, MPCCConfig
 from mixviz.models.mpcc_prior import LearnedPrior, Prior
@@ -43,12 +43,20 @@ from mixviz.models.networks.mpcc import (
     start,
     use_standing_statistics,
 )
-from mixviz.models.objectives import full_precision, gaussian_log_prob
+from mixviz.models.objectives import (
+    full_precision,
+    gaussian_kl,
+    gaussian_log_prob,
+    reparameterise,
+)
+from mixviz.models.start import TaughtModel
 
+_LESSON_DEVIATION = 0.5  # of x around the generator's, in a range of 2
+_LESSON_WEIGHT = 10.0  # of the cross-entropy beside the bound
 _STANDING_BATCH = 50  # latents in a pass for standing statistics, the paper's batch
 
 
-class MPCC(MixtureModel):
+class MPCC(TaughtModel):
     """A GAN whose prior is a mixture, with an encoder that inverts it."""
 
     Config: ClassVar[type[ModelConfig]] = MPCCConfig
@@ -61,6 +69,7 @@ class MPCC(MixtureModel):
         "prior_entropy",
     )
     presets: ClassVar[dict[str, Preset]] = MPCC_PRESETS
+    teacher_strength = 1.0
     conditional: ClassVar[bool] = True  # on c, in p(x|z, c)
     config: AIMConfig
 
@@ -91,6 +100,7 @@ class MPCC(MixtureModel):
         self.scale = nn.Buffer(torch.full(size, 0.5 if self.image else 1.0))
         self._standing = False
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.expect_teacher()
         self.register_load_state_dict_post_hook(_loaded)
 
     def make_prior(self, generator: Generator) -> Prior:
@@ -98,11 +108,15 @@ class MPCC(MixtureModel):
         return LearnedPrior(self.config, self.latent_size, generator)  # type: ignore[arg-type]
 
     def prepare(self, x: Tensor, generator: Generator) -> None:
-        """Take mean and deviation of each feature, by which vectors are standardised."""
+        """Take mean and deviation of each feature, by which vectors are standardised.
+
+        Then find the clusters that teach.
+        """
         if not self.image:
             deviation = x.std(0, correction=0)
             self.offset.copy_(x.mean(0))
             self.scale.copy_(torch.where(deviation > 0, deviation, 1.0))
+        self.find_first(x, generator)
 
     # ---- data as the networks see them -------------------------------------------------------
 
@@ -185,6 +199,7 @@ class MPCC(MixtureModel):
         generator_loss = self.generator_loss(count, generator)
         self._descend(generator_loss, "generator")
         latent_losses, prior_terms = self._encoder_steps(count, generator)
+        taught = self._learn(x, generator)
         self.iterations.add_(1)
         averaging = self.iterations >= self.config.ema_start
         average(self.average, self.generator, 1 - self.config.ema_decay * averaging)
@@ -195,7 +210,35 @@ class MPCC(MixtureModel):
             torch.stack(latent_losses).mean(),
             *prior_terms,
         )
-        return dict(zip(self.terms, values, strict=True))
+        return dict(zip(self.terms, values, strict=True)) | taught
+
+    def _learn(self, x: Tensor, generator: Generator) -> Terms:
+        """Take a step up the bound of x and its cluster, while there is a teacher.
+
+        The generator has no loss in which q(c|z) of data shows, so that a head alone could not teach
+        it: it learns to decode as the members of each cluster the data that are.
+        """
+        if not (weight := self.teacher_weight):
+            return {}
+        seen, target = self.lesson(x, generator)
+        loss, cross_entropy = self.lesson_loss(self._inward(seen), target, generator)
+        self._descend(weight * loss / self.plan.size, "generator", "encoder")
+        return {"teacher": cross_entropy.detach()}
+
+    def lesson_loss(self, x: Tensor, target: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Negative bound of log p(x, c), and -E log q(c|z), in nats, for clusters `target` (B, K).
+
+        x, as the networks see it, has a Gaussian likelihood around the generator's.
+        """
+        mean, log_variance = self.infer(x)
+        z = reparameterise(mean, log_variance, 1, generator)[0]
+        made = self.generate(self.generator, z, target.argmax(1))
+        error = (x - made).square().flatten(1).sum(1) / (2 * _LESSON_DEVIATION**2)
+        spread = 2 * self.prior.deviations().log()
+        apart = gaussian_kl(mean.unsqueeze(1), log_variance.unsqueeze(1), self.prior.means, spread)
+        cross_entropy = -(target * self.prior.log_posterior(mean)).sum(-1).mean()
+        loss = (error + (target * apart).sum(-1)).mean() + _LESSON_WEIGHT * cross_entropy
+        return loss, cross_entropy
 
     def _encoder_steps(
         self, count: int, generator: Generator
@@ -238,6 +281,12 @@ class MPCC(MixtureModel):
         """Set the learning rates of the next epoch."""
         self.epochs.fill_(epoch)
         self.set_rates()
+        self.teach_no_longer()
+
+    @property
+    def epochs_over(self) -> int:
+        """Epochs that are done."""
+        return int(self.epochs)
 
     def evaluate_terms(self, x: Tensor, generator: Generator) -> Terms:
         """Return the terms; the generator that trains makes x~, not the averaged one."""

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.start import GameStartConfig
 
 
 class AIMConfig(ModelConfig):
@@ -113,7 +114,7 @@ class AIMConfig(ModelConfig):
     )
 
 
-class MPCCConfig(AIMConfig):
+class MPCCConfig(GameStartConfig, AIMConfig):
     """What MPCC adds: the prior that is learned."""
 
     components: int = setting(

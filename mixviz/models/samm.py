@@ -19,6 +19,7 @@ moves away from the true class. On arcs the components then were the arcs, with 
 from typing import ClassVar
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -156,6 +157,17 @@ class SAMM(AMM):
         self.labelled_x, self.labels = x, labels
         counts = torch.bincount(labels, minlength=self.config.components)
         self.class_frequencies.copy_(counts / counts.sum())
+
+    def find_clusters(self, x: Tensor, generator: Generator, codes: Tensor | None = None) -> None:
+        """Find clusters, and give each the component of a class: those that agree best with the labels."""
+        super().find_clusters(x, generator, codes)
+        if not len(self.responsibilities):
+            return
+        apart = torch.cdist(self.labelled_x.flatten(1), x.flatten(1))  # (n, N)
+        found = self.responsibilities[apart.argmin(1)]  # (n, K), of the labelled themselves
+        classes = functional.one_hot(self.labels, self.config.components).to(found)
+        _, clusters = linear_sum_assignment((classes.T @ found).cpu(), maximize=True)
+        self.responsibilities = self.responsibilities[:, torch.from_numpy(clusters).to(x.device)]
 
     def games(self, x: Tensor, generator: Generator) -> list[Game]:
         """Sample both games, as many labelled observations as unlabelled ones.

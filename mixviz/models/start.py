@@ -11,7 +11,7 @@ after which nothing is left but the objective of the model's paper.
 """
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from mixviz.embedding import UMAPSettings, fit_map
 from mixviz.errors import MixvizError
-from mixviz.models.base import GradientModel, Terms
+from mixviz.models.base import GradientModel, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, setting
 from mixviz.models.latent_fit import FittedMixture, quiet, random_state
 from mixviz.models.shares import random_values
@@ -35,14 +35,76 @@ _PRINCIPAL = 50  # components of the data that UMAP sees
 _COORDINATES = 10
 _NEIGHBOURS = 20
 _RESTARTS = 20  # of the mixture among the coordinates: one in three finds the digits of MNIST
-_WEIGHT = 100.0  # nats of the objective that one nat of cross-entropy is worth
 _FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
 _SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
 _HEAD_DECAY = 1e-4  # keeps q(c|x) from certainty where the mixture is sure
 
 
-class StartConfig(ModelConfig):
-    """Settings of the start; `pretrain_epochs` stands before `init`, which is checked against it."""
+class TeacherConfig(ModelConfig):
+    """Settings of the teacher."""
+
+    teacher_epochs: int = setting(
+        6,
+        "Epochs of the teacher",
+        "Epochs in which q(c|x) is taught the clusters that UMAP found; the last third fades. "
+        "A run that ends before them is never on its own objective alone.",
+        ge=0,
+        le=10_000,
+    )
+    teacher_augment: bool = setting(
+        False,
+        "Move the teacher's images",
+        "Teach with images that are slightly shifted, turned and scaled; results are then those of "
+        "data augmentation.",
+    )
+    map_blur: float = setting(
+        0.0,
+        "Blur before UMAP",
+        "Standard deviation, in pixels, of a Gaussian blur of the images that UMAP sees, so that shapes "
+        "count more than the exact place of their edges. Vectors and codes are not blurred.",
+        ge=0,
+        le=10,
+    )
+
+    @property
+    def teaches(self) -> bool:
+        """Whether clusters that UMAP finds teach q(c|x)."""
+        return False
+
+    @property
+    def maps_codes(self) -> bool:
+        """Whether UMAP sees an autoencoder's codes in place of the data."""
+        return False
+
+    @property
+    def autoencoder_epochs(self) -> int:
+        """Epochs in which an autoencoder is trained before."""
+        return 0
+
+
+class _GameStart(ModelConfig):
+    """The choice of the start, before the teacher's settings."""
+
+    init: Literal["random", "umap-gmm"] = setting(
+        "random",
+        "Start",
+        "Where clusters come from: training alone, from random weights, or a Gaussian mixture on UMAP "
+        "coordinates of the data (umap-gmm).",
+        paper="random",
+    )
+
+
+class GameStartConfig(TeacherConfig, _GameStart):
+    """Settings of the start of a model of several players."""
+
+    @property
+    def teaches(self) -> bool:
+        """Whether clusters that UMAP finds teach q(c|x)."""
+        return self.init == "umap-gmm"
+
+
+class _Start(ModelConfig):
+    """The choice of the start; `pretrain_epochs` stands before `init`, which is checked against it."""
 
     pretrain_epochs: int = setting(
         0,
@@ -60,29 +122,6 @@ class StartConfig(ModelConfig):
         paper="random; ae-gmm for NVISA and VaDE",
         validate_default=True,
     )
-    teacher_epochs: int = setting(
-        6,
-        "Epochs of the teacher",
-        "Epochs in which q(c|x) is taught the clusters that UMAP found; the last third fades. "
-        "A run that ends before them is never on its own objective alone.",
-        ge=0,
-        le=10_000,
-    )
-    teacher_augment: bool = setting(
-        False,
-        "Move the teacher's images",
-        "Teach with images that are slightly shifted, turned and scaled; results are then those of "
-        "data augmentation.",
-    )
-
-    map_blur: float = setting(
-        0.0,
-        "Blur before UMAP",
-        "Standard deviation, in pixels, of a Gaussian blur of the images that UMAP sees, so that shapes "
-        "count more than the exact place of their edges. Vectors and codes are not blurred.",
-        ge=0,
-        le=10,
-    )
 
     @field_validator("init")
     @classmethod
@@ -90,6 +129,10 @@ class StartConfig(ModelConfig):
         if init.startswith("ae-") and not values.data.get("pretrain_epochs", 0):
             raise ValueError(f"{init} needs an autoencoder; take pretrain_epochs=1 or more")
         return init
+
+
+class StartConfig(TeacherConfig, _Start):
+    """Settings of the start of a model of one objective."""
 
     @property
     def start(self) -> str:
@@ -114,22 +157,30 @@ class StartConfig(ModelConfig):
         return self.start == "ae-umap-gmm"
 
 
-class StartedModel(GradientModel):
-    """A model of one objective that may start from clusters.
+class TaughtModel(MixtureModel):
+    """A model whose q(c|x) may be taught clusters before it is left to its own objective.
 
     Attributes
     ----------
+    teacher_strength
+        What one nat of cross-entropy is worth at first, in units of what the model minimises.
     responsibilities
         Of the clusters that UMAP found, (N, K), while they teach; else (0, K). Only models whose
         config says so have it.
     """
 
-    config: StartConfig
+    teacher_strength: ClassVar[float]
     responsibilities: Tensor
+
+    @property
+    def teacher(self) -> TeacherConfig | None:
+        """The settings of the teacher, where the config asks for one."""
+        config = self.config
+        return config if isinstance(config, TeacherConfig) and config.teaches else None
 
     def expect_teacher(self) -> None:
         """Make room for the teacher, where the config asks for one."""
-        if self.config.teaches:
+        if self.teacher:
             empty = torch.zeros(0, self.config.components)
             self.register_buffer("responsibilities", empty)
 
@@ -139,44 +190,35 @@ class StartedModel(GradientModel):
         """Epochs that are done, those of pretraining included."""
 
     @property
-    def pretraining(self) -> bool:
-        """Whether the autoencoder is being trained."""
-        wanted = self.config.autoencoder_epochs
-        return wanted > 0 and self.epochs_over < wanted
-
-    @property
     def own_epochs(self) -> int:
         """Epochs done since pretraining, or since clusters were found."""
-        return max(0, self.epochs_over - self.config.autoencoder_epochs)
+        before = self.config.autoencoder_epochs if isinstance(self.config, TeacherConfig) else 0
+        return max(0, self.epochs_over - before)
 
     @property
     def teacher_weight(self) -> float:
-        """Nats of the objective for one nat of cross-entropy in the present epoch."""
-        epochs = self.config.teacher_epochs
-        if not self.config.teaches or not epochs or not len(self.responsibilities):
+        """What one nat of cross-entropy is worth in the present epoch."""
+        teacher = self.teacher
+        if not teacher or not teacher.teacher_epochs or not len(self.responsibilities):
             return 0.0
-        left = 1 - self.own_epochs / epochs
-        return _WEIGHT * min(1.0, max(0.0, left) / (1 - _FULL))
+        left = 1 - self.own_epochs / teacher.teacher_epochs
+        return self.teacher_strength * min(1.0, max(0.0, left) / (1 - _FULL))
 
-    def training_objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
-        """Return the objective, less the teacher's cross-entropy while there is one."""
-        objective, terms = super().training_objective(x, generator)
-        weight = self.teacher_weight
-        if not weight or self.rows is None:
-            return objective, terms
-        seen = moved(x, generator) if self.config.teacher_augment and x.ndim == 4 else x
-        target = self.responsibilities[self.rows]
-        cross_entropy = -(target * self.log_responsibilities(seen)).sum(-1).mean()
-        return objective - weight * cross_entropy, terms | {"teacher": cross_entropy.detach()}
+    def lesson(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What the teacher shows of a batch (B, *shape): it, perhaps moved, and r (B, K)."""
+        assert self.teacher is not None
+        assert self.rows is not None
+        seen = moved(x, generator) if self.teacher.teacher_augment and x.ndim == 4 else x
+        return seen, self.responsibilities[self.rows]
 
     def teach_no_longer(self) -> None:
         """Forget the clusters once their weight is zero; called between epochs."""
-        if self.config.teaches and self.own_epochs >= self.config.teacher_epochs:
+        if self.teacher and self.own_epochs >= self.teacher.teacher_epochs:
             self.responsibilities = self.responsibilities[:0]
 
     def find_first(self, x: Tensor, generator: torch.Generator) -> None:
         """Find clusters among data (N, *shape) where they need no autoencoder."""
-        if self.config.teaches and not self.config.pretrain_epochs:
+        if self.teacher and not self.teacher.autoencoder_epochs:
             self.find_clusters(x, generator)
 
     @torch.no_grad()
@@ -196,24 +238,26 @@ class StartedModel(GradientModel):
         from sklearn.decomposition import PCA  # two seconds, with the next
         from sklearn.mixture import GaussianMixture
 
+        teacher = self.teacher
+        assert teacher is not None
         if len(x) < self.config.components:
             raise MixvizError(
                 f"{len(x)} observations cannot be {self.config.components} clusters; "
                 f"take components={len(x)} or less, or init=random."
             )
         seed, seed_of_mixture = random_state(generator), random_state(generator)
-        values = codes if codes is not None and self.config.maps_codes else x
+        values = codes if codes is not None and teacher.maps_codes else x
         chosen = torch.arange(len(x), device=x.device)
         if len(x) > _MOST_MAPPED:
             chosen = torch.randperm(len(x), generator=generator, device=x.device)[:_MOST_MAPPED]
         points = values[chosen].cpu().numpy()
         if not np.isfinite(points).all():
             return
-        if self.config.map_blur and values.ndim == 4:
-            deviations = (0, 0, self.config.map_blur, self.config.map_blur)
+        if teacher.map_blur and values.ndim == 4:
+            deviations = (0, 0, teacher.map_blur, teacher.map_blur)
             points = gaussian_filter(points, deviations)
         points = points.reshape(len(points), -1)
-        what = "codes" if self.config.maps_codes else "observations"
+        what = "codes" if teacher.maps_codes else "observations"
         task = f"UMAP of {len(points):,} {what}, then a Gaussian mixture"
         self.report(task, 0.0)
         if min(points.shape) > _PRINCIPAL:
@@ -241,10 +285,33 @@ class StartedModel(GradientModel):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take as many responsibilities as a checkpoint has."""
         saved = state_dict.get(f"{prefix}responsibilities")
-        if self.config.teaches and saved is not None and saved.ndim == 2:
+        if self.teacher and saved is not None and saved.ndim == 2:
             size = (len(saved), self.config.components)
             self.responsibilities = self.responsibilities.new_empty(size)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class StartedModel(TaughtModel, GradientModel):
+    """A model of one objective that may start from clusters."""
+
+    teacher_strength = 100.0
+    config: StartConfig
+
+    @property
+    def pretraining(self) -> bool:
+        """Whether the autoencoder is being trained."""
+        wanted = self.config.autoencoder_epochs
+        return wanted > 0 and self.epochs_over < wanted
+
+    def training_objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
+        """Return the objective, less the teacher's cross-entropy while there is one."""
+        objective, terms = super().training_objective(x, generator)
+        weight = self.teacher_weight
+        if not weight or self.rows is None:
+            return objective, terms
+        seen, target = self.lesson(x, generator)
+        cross_entropy = -(target * self.log_responsibilities(seen)).sum(-1).mean()
+        return objective - weight * cross_entropy, terms | {"teacher": cross_entropy.detach()}
 
 
 def moments(points: np.ndarray, responsibilities: np.ndarray) -> FittedMixture:

@@ -90,7 +90,7 @@ class _MeanOfParts(torch.autograd.Function):
         return team.average(mean)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.team.average(gradient.contiguous()), None
 
 

@@ -329,5 +329,7 @@ def test_moved_images(seeded, monkeypatch):
     for shift in (across, down):
         assert shift.abs().max() < 2.4  # two pixels, times at most 1.12
         assert 0.9 < shift.std() < 1.4  # of a uniform one: 2 / sqrt(3)
-    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 0.5))
+    monkeypatch.setattr(
+        start, "random_values", lambda fill, shape, *_, **__: torch.full(shape, 0.5)
+    )
     torch.testing.assert_close(moved(x, seeded(0)), x)

@@ -40,6 +40,8 @@ CASES = {
         **{"model": "gmvae-v2", "dataset": "digits", "batch_size": 400, "network": "small"},
         **{"init": "ae-umap-gmm", "pretrain_epochs": 1, "teacher_epochs": 2},
     },
+    "taught game": {"model": "amm", "init": "umap-gmm", "teacher_epochs": 2},
+    "taught generator": {"model": "mpcc", "epochs": 2, "init": "umap-gmm", "teacher_epochs": 2},
     "taught images": {
         **{"model": "vade", "dataset": "digits", "batch_size": 400, "teacher_augment": True},
         **{"init": "ae-umap-gmm", "pretrain_epochs": 1, "teacher_epochs": 2},

@@ -1,0 +1,131 @@
+"""Tests of how clusters that UMAP finds teach the models of several players."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Independent, Normal, kl_divergence
+
+from mixviz.models import start
+
+GROUPS = 4
+NAMES = ["amm", "samm", "mpcc"]
+QUICK = {
+    "amm": {"network": "small", "learning_rate": 2e-3, "penalty_weight": 1.0},
+    "samm": {"network": "small", "learning_rate": 2e-3, "penalty_weight": 1.0},
+    "mpcc": {"network": "dense", "width": 8, "learning_rate": 2e-3, "d_steps": 1, "e_steps": 1},
+}
+
+
+@pytest.fixture
+def groups(monkeypatch):
+    """400 points of four groups in five dimensions and their labels; UMAP takes no time."""
+    monkeypatch.setattr(
+        start, "fit_map", lambda method, points, settings, count, progress: (points[:, :count], 0)
+    )
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(GROUPS), 100)
+    x = 4 * np.eye(5)[:GROUPS][labels] + 0.5 * random.normal(size=(400, 5))
+    return torch.from_numpy(x).float(), torch.from_numpy(labels)
+
+
+def taught(make, name, groups, **settings):
+    """Return a model that has found the groups."""
+    settings = {"components": GROUPS, "init": "umap-gmm"} | QUICK[name] | settings
+    model = make(name, (5,), **settings).train()
+    x, labels = groups
+    if name == "samm":
+        some = torch.arange(0, 400, 20)
+        model.supervise(x[some], labels[some])
+    model.make_optimizers()
+    model.prepare(x, torch.Generator().manual_seed(0))
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_taught_components_are_the_groups_and_the_teacher_goes(make, groups, name):
+    model = taught(make, name, groups, teacher_epochs=45)
+    x, labels = groups
+    noise = torch.Generator().manual_seed(1)
+    for epoch in range(45):
+        for rows in torch.randperm(400, generator=noise).split(100):
+            model.rows = rows
+            assert "teacher" in model.training_step(x[rows], noise)
+        model.end_epoch(epoch + 1, x, noise)
+    assert len(model.responsibilities) == 0
+    assert "teacher" not in model.training_step(x[rows], noise)
+    model.eval()
+    with torch.no_grad():
+        found = model.log_responsibilities(x).argmax(1)
+    table = torch.zeros(GROUPS, GROUPS).index_put_(
+        (labels, found), torch.ones(400), accumulate=True
+    )
+    assert set(table.argmax(1).tolist()) == set(range(GROUPS))
+    assert table.amax(1).sum() > 0.95 * 400
+    if name == "samm":
+        assert table.diagonal().sum() > 0.95 * 400  # a component is the class of its number
+
+
+@pytest.mark.parametrize("name", ["amm", "samm"])
+def test_teacher_reaches_the_encoder_alone(make, groups, name):
+    """One step with the teacher and one without: what other players do is the same."""
+    weights = {}
+    for teacher_epochs in (3, 0):
+        model = taught(make, name, groups, teacher_epochs=teacher_epochs)
+        model.rows = torch.arange(0, 400, 8)
+        before = {n: v.clone() for n, v in model.named_parameters()}
+        terms = model.training_step(groups[0][model.rows], torch.Generator().manual_seed(2))
+        assert ("teacher" in terms) == bool(teacher_epochs)
+        weights[teacher_epochs] = {n: v.detach().clone() for n, v in model.named_parameters()}
+        assert any((before[n] != v).any() for n, v in weights[teacher_epochs].items())
+    moved = {n for n, v in weights[3].items() if not torch.equal(v, weights[0][n])}
+    assert moved
+    assert all(n.startswith("encoder.") for n in moved)
+
+
+def test_teacher_of_the_amm_is_the_cross_entropy_of_its_head(make, groups):
+    model = taught(make, "amm", groups)
+    model.rows = torch.tensor([3, 150, 390, 12])
+    batch = groups[0][model.rows]
+    log_c = model.head_log_responsibilities(batch).detach()
+    target = model.responsibilities[model.rows]
+    by_hand = -sum(float(t @ log) for t, log in zip(target, log_c, strict=True)) / 4
+    terms = model.training_step(batch, torch.Generator().manual_seed(2))
+    assert terms["teacher"].item() == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_lesson_of_mpcc_is_the_bound_of_an_observation_and_its_cluster(make, groups):
+    model = taught(make, "mpcc", groups).double().eval()  # so that batch norms are fixed
+    x = model._inward(groups[0][::57].double())
+    target = torch.eye(GROUPS, dtype=torch.float64)[torch.arange(len(x)) % GROUPS]
+    loss, cross_entropy = model.lesson_loss(x, target, torch.Generator().manual_seed(4))
+
+    mean, log_variance = model.infer(x)
+    q = Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
+    noise = torch.randn(
+        (1, *mean.shape), generator=torch.Generator().manual_seed(4), dtype=torch.float64
+    )[0]
+    z = mean + noise * (0.5 * log_variance).exp()
+    c = target.argmax(1)
+    made = model.generate(model.generator, z, c)
+    p = Independent(Normal(model.prior.means[c], model.prior.deviations()[c]), 1)
+    likelihood = Independent(Normal(made, 0.5), 1).log_prob(x) + 5 * math.log(
+        0.5 * math.sqrt(2 * math.pi)
+    )
+    bound = (likelihood - kl_divergence(q, p)).mean()
+    log_c = model.prior.log_posterior(mean)
+    assert cross_entropy.item() == pytest.approx(-log_c[torch.arange(len(x)), c].mean().item())
+    assert loss.item() == pytest.approx((-bound + 10 * cross_entropy).item())
+
+
+def test_clusters_of_the_samm_are_numbered_as_the_classes(make, groups):
+    x, labels = groups
+    for turn in range(GROUPS):
+        settings = {"components": GROUPS, "init": "umap-gmm"} | QUICK["samm"]
+        model = make("samm", (5,), **settings)
+        some = torch.arange(0, 400, 20)
+        turned = (labels + turn) % GROUPS
+        model.supervise(x[some], turned[some])
+        model.find_clusters(x, torch.Generator().manual_seed(0))
+        assert (model.responsibilities.argmax(1) == turned).float().mean() > 0.98
