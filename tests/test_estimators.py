@@ -537,9 +537,10 @@ def test_start_from_clusters_is_part_of_a_fit(tmp_path):
     np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
 
 
-def test_parts_cannot_start_from_the_clusters_of_the_whole():
+@pytest.mark.parametrize("estimator", [NVISA, AMM, MPCC])
+def test_parts_cannot_start_from_the_clusters_of_the_whole(estimator):
     X = np.random.default_rng(0).normal(size=(60, 6))
-    parted = NVISA(init="umap-gmm", **SHORT)
+    parted = estimator(init="umap-gmm", **SHORT)
     for _ in range(2):  # nothing of the first try is left
         with pytest.raises(ValueError, match="umap-gmm looks for clusters in all the data"):
             parted.partial_fit(X)

@@ -16,6 +16,7 @@ from mixviz.evaluation.merging import Clustering
 from mixviz.evaluation.stability import agreement, silhouette
 from mixviz.runs import Run, RunStore
 from mixviz.runs.artifacts import fingerprint
+from mixviz.runs.catalogue import OBSERVING
 from mixviz.training.checkpoints import has_checkpoint
 from mixviz.training.observe import mixture_arrays
 from mixviz.training.saved import Saved
@@ -75,21 +76,8 @@ def twins(store: RunStore, run: Run, among: int = 1000) -> list[Run]:
 
 
 def _without_seed(run: Run) -> dict:
-    settings = {k: v for k, v in run.config["run"].items() if k not in _NOT_COMPARED}
+    settings = {k: v for k, v in run.config["run"].items() if k not in OBSERVING}
     return {**run.config, "run": settings}
-
-
-# What changes how a run is watched or where it is computed, not what it learns.
-_NOT_COMPARED = (
-    "seed",
-    "device",
-    "threads",
-    "slow_start",
-    "checkpoint_seconds",
-    "snapshot_points",
-    "snapshot_count",
-    "dense_snapshots",
-)
 
 
 def stability(store: RunStore, run: str, other: str) -> float:

@@ -23,7 +23,7 @@ from mixviz.errors import MixvizError
 from mixviz.estimators.parameters import add_constructor, chosen_model, plain
 from mixviz.estimators.stored import pack, unpack
 from mixviz.models import MixtureModel, build, create
-from mixviz.models.start import StartedModel
+from mixviz.models.start import TaughtModel
 from mixviz.training.config import RunConfig
 from mixviz.training.device import make_fabric, place, stream, use_threads
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
@@ -127,9 +127,9 @@ class MixtureEstimator(
             self._name, settings = chosen_model(self._models, self.get_params(deep=False))
             self.seed_ = self._draw_seed()
             model = create(self._name, settings, tuple(x.shape[1:]), self._stream("start"))
-            if not whole and isinstance(model, StartedModel) and model.config.teaches:
+            if not whole and isinstance(model, TaughtModel) and model.teacher:
                 raise MixvizError(
-                    f"init={model.config.init} looks for clusters in all the data; "
+                    f"init={getattr(settings, 'init', '')} looks for clusters in all the data; "
                     "take `fit`, or another init."
                 )
             self.model_: MixtureModel = model

@@ -221,10 +221,9 @@ class AMM(TaughtModel):
     def training_step(self, x: Tensor, generator: Generator) -> Terms:
         """Update all players at once from the same samples (algorithm 1)."""
         discriminator_loss, other_loss, terms = self.play(x, generator)
-        if weight := self.teacher_weight:
-            seen, target = self.lesson(x, generator)
-            cross_entropy = -(target * self.head_log_responsibilities(seen)).sum(-1).mean()
-            other_loss = other_loss + weight * cross_entropy
+        if lesson := self.lesson(x, generator):
+            cross_entropy = lesson.cross_entropy(self.head_log_responsibilities(lesson.x))
+            other_loss = other_loss + lesson.weight * cross_entropy
             terms["teacher"] = cross_entropy.detach()
         parameters = {
             name: [p for group in optimizer.param_groups for p in group["params"]]

@@ -49,7 +49,7 @@ from mixviz.models.objectives import (
     gaussian_log_prob,
     reparameterise,
 )
-from mixviz.models.start import TaughtModel
+from mixviz.models.start import Lesson, TaughtModel
 
 _LESSON_DEVIATION = 0.5  # of x around the generator's, in a range of 2
 _LESSON_WEIGHT = 10.0  # of the cross-entropy beside the bound
@@ -218,26 +218,28 @@ class MPCC(TaughtModel):
         The generator has no loss in which q(c|z) of data shows, so that a head alone could not teach
         it: it learns to decode as the members of each cluster the data that are.
         """
-        if not (weight := self.teacher_weight):
+        lesson = self.lesson(x, generator)
+        if lesson is None:
             return {}
-        seen, target = self.lesson(x, generator)
-        loss, cross_entropy = self.lesson_loss(self._inward(seen), target, generator)
-        self._descend(weight * loss / self.plan.size, "generator", "encoder")
+        loss, cross_entropy = self.lesson_loss(lesson._replace(x=self._inward(lesson.x)), generator)
+        self._descend(lesson.weight * loss / self.plan.size, "generator", "encoder")
         return {"teacher": cross_entropy.detach()}
 
-    def lesson_loss(self, x: Tensor, target: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Negative bound of log p(x, c), and -E log q(c|z), in nats, for clusters `target` (B, K).
+    def lesson_loss(self, lesson: Lesson, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Negative bound of log p(x, c), and -E log q(c|z), in nats, for x as the networks see it.
 
-        x, as the networks see it, has a Gaussian likelihood around the generator's.
+        x has a Gaussian likelihood around the generator's.
         """
+        _, x, target = lesson
         mean, log_variance = self.infer(x)
         z = reparameterise(mean, log_variance, 1, generator)[0]
         made = self.generate(self.generator, z, target.argmax(1))
         error = (x - made).square().flatten(1).sum(1) / (2 * _LESSON_DEVIATION**2)
         spread = 2 * self.prior.deviations().log()
         apart = gaussian_kl(mean.unsqueeze(1), log_variance.unsqueeze(1), self.prior.means, spread)
-        cross_entropy = -(target * self.prior.log_posterior(mean)).sum(-1).mean()
-        loss = (error + (target * apart).sum(-1)).mean() + _LESSON_WEIGHT * cross_entropy
+        cross_entropy = lesson.cross_entropy(self.prior.log_posterior(mean))
+        known = target.sum(-1)  # 0 for observations that have no teacher
+        loss = (known * error + (target * apart).sum(-1)).mean() + _LESSON_WEIGHT * cross_entropy
         return loss, cross_entropy
 
     def _encoder_steps(

@@ -11,7 +11,7 @@ after which nothing is left but the objective of the model's paper.
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -157,13 +157,25 @@ class StartConfig(TeacherConfig, _Start):
         return self.start == "ae-umap-gmm"
 
 
+class Lesson(NamedTuple):
+    """What the teacher says of one batch."""
+
+    weight: float  # of its cross-entropy
+    x: Tensor  # (B, *shape), perhaps moved
+    target: Tensor  # (B, K), responsibilities of the clusters
+
+    def cross_entropy(self, log_c: Tensor) -> Tensor:
+        """-E sum_c r_c log q(c|x) for log-probabilities (B, K), in nats."""
+        return -(self.target * log_c).sum(-1).mean()
+
+
 class TaughtModel(MixtureModel):
     """A model whose q(c|x) may be taught clusters before it is left to its own objective.
 
     Attributes
     ----------
     teacher_strength
-        What one nat of cross-entropy is worth at first, in units of what the model minimises.
+        What one nat of what the teacher minimises is worth at first, in units of what the model does.
     responsibilities
         Of the clusters that UMAP found, (N, K), while they teach; else (0, K). Only models whose
         config says so have it.
@@ -197,19 +209,20 @@ class TaughtModel(MixtureModel):
 
     @property
     def teacher_weight(self) -> float:
-        """What one nat of cross-entropy is worth in the present epoch."""
+        """What one nat of what the teacher minimises is worth in the present epoch."""
         teacher = self.teacher
         if not teacher or not teacher.teacher_epochs or not len(self.responsibilities):
             return 0.0
         left = 1 - self.own_epochs / teacher.teacher_epochs
         return self.teacher_strength * min(1.0, max(0.0, left) / (1 - _FULL))
 
-    def lesson(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What the teacher shows of a batch (B, *shape): it, perhaps moved, and r (B, K)."""
-        assert self.teacher is not None
-        assert self.rows is not None
-        seen = moved(x, generator) if self.teacher.teacher_augment and x.ndim == 4 else x
-        return seen, self.responsibilities[self.rows]
+    def lesson(self, x: Tensor, generator: torch.Generator) -> Lesson | None:
+        """What the teacher has to say of a batch (B, *shape); None where there is none, or no more."""
+        weight, teacher = self.teacher_weight, self.teacher
+        if not weight or teacher is None or self.rows is None:
+            return None
+        seen = moved(x, generator) if teacher.teacher_augment and x.ndim == 4 else x
+        return Lesson(weight, seen, self.responsibilities[self.rows])
 
     def teach_no_longer(self) -> None:
         """Forget the clusters once their weight is zero; called between epochs."""
@@ -306,12 +319,13 @@ class StartedModel(TaughtModel, GradientModel):
     def training_objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
         """Return the objective, less the teacher's cross-entropy while there is one."""
         objective, terms = super().training_objective(x, generator)
-        weight = self.teacher_weight
-        if not weight or self.rows is None:
+        lesson = self.lesson(x, generator)
+        if lesson is None:
             return objective, terms
-        seen, target = self.lesson(x, generator)
-        cross_entropy = -(target * self.log_responsibilities(seen)).sum(-1).mean()
-        return objective - weight * cross_entropy, terms | {"teacher": cross_entropy.detach()}
+        cross_entropy = lesson.cross_entropy(self.log_responsibilities(lesson.x))
+        return objective - lesson.weight * cross_entropy, terms | {
+            "teacher": cross_entropy.detach()
+        }
 
 
 def moments(points: np.ndarray, responsibilities: np.ndarray) -> FittedMixture:

@@ -21,9 +21,11 @@ UNDO_SECONDS = 7 * 24 * 3600  # how long a deleted run can be brought back
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTE = 20, 40, 5_000
 
 # Settings of a run that change what is seen of it, or how fast, but not what comes out.
-_OBSERVING = {
+# Settings that change where a run is computed or how it is watched, not what it learns, and its seed.
+OBSERVING = {
     "seed",
     "device",
+    "devices",
     "threads",
     "checkpoint_seconds",
     "snapshot_points",
@@ -199,7 +201,7 @@ class Catalogue(Database):
 def _described(config: Mapping[str, Any]) -> tuple[str, int | None, int | None, int | None]:
     """Return variant, seed, K and S of a configuration."""
     settings, run = config.get("settings") or {}, config.get("run") or {}
-    kept = {name: value for name, value in run.items() if name not in _OBSERVING}
+    kept = {name: value for name, value in run.items() if name not in OBSERVING}
     text = json.dumps([config.get("dataset"), config.get("model"), settings, kept], sort_keys=True)
     variant = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     return (

@@ -120,6 +120,9 @@ def train_all(
     for search in searches:
         runs += search.recall()
     waiting = [run for run in runs if missing(store, run)]
+    for run in waiting:
+        if store.get(run).status in (Status.QUEUED, Status.INTERRUPTED):
+            store.queue(run)  # by this process, where the one that made it has died
 
     def planned() -> int:
         return len(runs) + sum(search.left for search in searches) * len(sweep.each_seed)
@@ -152,7 +155,7 @@ def train_all(
             training.difference_update(pool.ended())
             if time.monotonic() - beaten > _BEAT:
                 beaten = time.monotonic()
-                for run in waiting:
+                for run in (*waiting, *training):
                     store.touch(run, "")
             if progress:
                 progress(replace(outcome_of(store, runs), planned=planned()))
@@ -210,6 +213,8 @@ def check_trial(trial: Trial, pool: Pool) -> None:
     """Raise `MixvizError` if a trial cannot be trained in the pool."""
     plan = trial.plan
     if pool.elsewhere:
+        if plan.run.devices > 1:
+            raise MixvizError("A run on Ray trains on one device; take devices=1.")
         plan = replace(plan, run=plan.run.model_copy(update={"device": "cpu"}))
     check(plan)
 

@@ -57,10 +57,16 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> "Fabric":
         ) from error
     if fabric.device.type == "cpu" and config.precision == "bf16-mixed" and not fast_bfloat16():
         fabric = fabric_of("cpu", "32-true")
-    # Lightning makes every look for a GPU, one in each step of Adam, open the driver's library anew.
-    # That protects processes about to be forked; the one that trains has been.
-    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    forget_forks()
     return fabric
+
+
+def forget_forks() -> None:
+    """Undo what Lightning does for processes about to be forked; one that trains has been.
+
+    It makes every look for a GPU, one in each step of Adam, open the driver's library anew.
+    """
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
 def fast_bfloat16() -> bool:
@@ -81,7 +87,9 @@ def place(model: nn.Module, device: torch.device) -> None:
 
 def use_threads(config: RunConfig, shape: tuple[int, ...]) -> None:
     """Set this thread's share of the processors; small networks are fastest on one."""
-    own = 1 if len(shape) == 1 else max(1, PROCESSORS // config.devices)
+    own = 1 if len(shape) == 1 else PROCESSORS
+    if config.devices > 1:  # Lightning may have divided them already
+        own = max(1, min(own, (os.cpu_count() or 1) // config.devices))
     torch.set_num_threads(config.threads or own)
 
 

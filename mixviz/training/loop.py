@@ -9,14 +9,14 @@ from torch import Tensor
 from mixviz.data import labelled_subset, load
 from mixviz.models import MixtureModel, Terms, create, model_class
 from mixviz.models.base import GradientModel
-from mixviz.models.shares import SharedStream
+from mixviz.models.shares import Share, SharedStream
 from mixviz.runs import Event, RunStore, Status
 from mixviz.training import checkpoints
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, place, stream, stream_seed, use_threads
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
 from mixviz.training.schedule import SLOW_STEPS
-from mixviz.training.team import Team, share_batch_norms
+from mixviz.training.team import Team, check_shares, share_batch_norms
 
 ROWS = 1000  # rows of terms to aim for
 MOST_STEPS_PER_ROW = 10
@@ -39,6 +39,7 @@ class Loop:
         self.step = 0
         self._pending: list[Terms] = []
         self._replayed: list[Event] = []
+        self._shared: SharedStream | None = None
 
     # ---- start -----------------------------------------------------------------------------
 
@@ -52,13 +53,13 @@ class Loop:
         self.fabric = self.team.fabric if self.team else make_fabric(self.config, on_host)
         self.x: Tensor = self.fabric.to_device(torch.from_numpy(self.data.x))
         self.model = self.make_model()
+        count = len(self.data)
+        self.batch_size = count if self.model.full_batch else min(self.config.batch_size, count)
         self.noise = stream(self.config.seed, "noise", device=self.fabric.device)
         if self.team:
             self._join(self.team)
         self.model.train()
         self.model.make_optimizers()
-        count = len(self.data)
-        self.batch_size = count if self.model.full_batch else min(self.config.batch_size, count)
         self.steps_per_epoch = max(1, count // self.batch_size)
         self.total = self.steps_per_epoch * self.config.epochs
         self.steps_per_row = min(MOST_STEPS_PER_ROW, max(1, self.total // ROWS))
@@ -82,18 +83,21 @@ class Loop:
         )
 
     def _join(self, team: Team) -> None:
-        """Let the model compute this process's share of each batch."""
-        assert isinstance(self.model, GradientModel)  # `check` has refused others
+        """Let the model compute this process's share of each batch; raise `MixvizError` if it cannot."""
+        check_shares(type(self.model), self.batch_size, team.count)
+        assert isinstance(self.model, GradientModel)
         share_batch_norms(self.model, team)
         self.model.share = team
-        self.noise = SharedStream(self.fabric.device)
-        self.noise.manual_seed(stream_seed(self.config.seed, "noise"))
-        self.noise.share = team
+        self._shared = SharedStream(self.fabric.device)
+        self._shared.manual_seed(stream_seed(self.config.seed, "noise"))
+        self.noise = self._shared
 
     def begin(self) -> None:
         """Do what the model does with all the data before its first step."""
         self.seconds_before = 0.0
         self.model.prepare(self.x, self.noise)
+        if self.team:
+            self.team.match(self.model)
 
     def restore(self) -> None:
         """Go to the last checkpoint."""
@@ -116,10 +120,7 @@ class Loop:
                     # Made after the last checkpoint, by a process that died: made again here.
                     event = self._replayed.pop(0)
                     self.model.set_live(event.field, event.value)
-                rows = self.team.part(batch) if self.team else batch
-                self.model.rows = rows
-                with self.fabric.autocast():
-                    self._pending.append(self.model.training_step(self.x[rows], self.noise))
+                self._pending.append(self._step(batch))
                 self.step += 1
                 if self.step % self.steps_per_epoch == 0:
                     self.end_epoch(self.step // self.steps_per_epoch)
@@ -133,6 +134,18 @@ class Loop:
                 if self.model.converged():
                     break
         return Status.FINISHED
+
+    def _step(self, batch: Tensor) -> Terms:
+        """Take one step on the rows of a batch (B,), or on this process's share of them."""
+        rows = self.team.part(batch) if self.team else batch
+        self.model.rows = rows
+        if self._shared:
+            self._shared.share = self.team or Share()
+        with self.fabric.autocast():
+            terms = self.model.training_step(self.x[rows], self.noise)
+        if self._shared:
+            self._shared.share = Share()  # between steps all processes do the same
+        return terms
 
     def _order(self, epoch: int) -> Sequence[Tensor]:
         """Shuffled batches of one epoch; the order depends on the seed and the epoch alone."""
@@ -156,6 +169,8 @@ class Loop:
     def end_epoch(self, epoch: int) -> None:
         """Do what is done between epochs, `epoch` of them being over."""
         self.model.end_epoch(epoch, self.x, self.noise)
+        if self.team:
+            self.team.match(self.model)
 
     def row(self, terms: dict[str, Any]) -> None:
         """Take the mean terms of the last steps."""

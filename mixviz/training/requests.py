@@ -6,6 +6,7 @@ from mixviz.models import create, invalid, model_class
 from mixviz.runs import Run, RunStore
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream
+from mixviz.training.team import check_shares
 
 
 def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
@@ -26,20 +27,9 @@ def check(plan: Plan) -> None:
         raise MixvizError(described.missing + ".")
     make_fabric(plan.run, model_class(plan.model).on_host)
     if plan.run.devices > 1:
-        _check_devices(plan)
+        size = min(plan.run.batch_size, described.size)
+        check_shares(model_class(plan.model), size, plan.run.devices)
     create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
-
-
-def _check_devices(plan: Plan) -> None:
-    """Raise `MixvizError` where several devices cannot share the batches of a plan."""
-    if not model_class(plan.model).parallel:
-        raise MixvizError(f"{plan.model} trains on one device; take devices=1.")
-    size, devices = min(plan.run.batch_size, source(plan.dataset).size), plan.run.devices
-    if size % devices:
-        raise MixvizError(
-            f"Batches of {size} observations cannot be shared evenly by {devices} devices; "
-            f"take batch_size={size // devices * devices or devices}."
-        )
 
 
 def check_live(run: Run, name: str, value: float) -> None:

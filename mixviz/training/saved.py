@@ -1,6 +1,6 @@
 """Models of stored runs, loaded back from their checkpoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,7 +41,9 @@ def load_run(store: RunStore, run: str) -> Saved:
     folder = store.checkpoint_folder(run)
     if not has_checkpoint(folder):
         raise MixvizError(f"Run {run} has no checkpoint.")
-    plan = Plan.from_json(store.get(run).config)
+    stored = Plan.from_json(store.get(run).config)
+    # One process reads it, however many trained it.
+    plan = replace(stored, run=stored.run.model_copy(update={"devices": 1}))
     state = load_state(folder)
     shape = source(plan.dataset).shape
     use_threads(plan.run, shape)

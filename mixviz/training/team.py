@@ -7,6 +7,7 @@ batch normalisation are averaged at every step, so that the run is, to rounding,
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessException
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixviz.errors import MixvizError
+from mixviz.models.objectives import full_precision
 from mixviz.models.shares import Share
 from mixviz.runs import RunStore
 
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
     from mixviz.training.lightning import Fabric
 
 LOOK = 0.5  # seconds between looks at how far the run is
+_GRACE = 10.0  # seconds that a process has to end by itself
+
+
+def check_shares(model: type, batch_size: int, devices: int) -> None:
+    """Raise `MixvizError` where so many devices cannot share the batches of a class of models."""
+    if not getattr(model, "parallel", False):
+        raise MixvizError(f"{getattr(model, 'title', model)} trains on one device; take devices=1.")
+    if batch_size % devices:
+        raise MixvizError(
+            f"Batches of {batch_size} observations cannot be shared evenly by {devices} devices; "
+            f"take batch_size={batch_size // devices * devices or devices}."
+        )
 
 
 class Team(Share):
@@ -40,13 +54,18 @@ class Team(Share):
         """Whether this process writes to the store."""
         return self.index == 0
 
+    def match(self, model: nn.Module) -> None:
+        """Give every process the leader's weights, after what each of them computed by itself."""
+        for value in model.state_dict().values():
+            torch.distributed.broadcast(value, 0)
+
     def part(self, batch: Tensor) -> Tensor:
         """Rows of a batch (B,) that are this process's: (B / count,)."""
         return batch.chunk(self.count)[self.index]
 
     def mean(self, mean: Tensor) -> Tensor:
         """Mean over all processes, with the gradient of this one's."""
-        return mean + (self.average(mean.detach()) - mean.detach())
+        return mean + (self.average(mean.detach().clone()) - mean.detach())
 
     def mean_of_parts(self, mean: Tensor) -> Tensor:
         """Mean over all processes, with the gradient that reaches each of them from all."""
@@ -74,7 +93,7 @@ class Team(Share):
         self.fabric.barrier()
 
     def average(self, value: Tensor) -> Tensor:
-        """Mean of a value over all processes, without a gradient."""
+        """Mean of a value over all processes, in place and without a gradient."""
         return self.fabric.all_reduce(value, reduce_op="mean")  # type: ignore[return-value]
 
 
@@ -87,11 +106,11 @@ class _MeanOfParts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mean: Tensor, team: Team) -> Tensor:
         ctx.team = team
-        return team.average(mean)
+        return team.average(mean.clone())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.team.average(gradient.contiguous()), None
+        return ctx.team.average(gradient.clone(memory_format=torch.contiguous_format)), None
 
 
 class SharedBatchNorm(_BatchNorm):
@@ -106,6 +125,7 @@ class SharedBatchNorm(_BatchNorm):
         """Normalise values (B, channels, ...)."""
         if not self.training:
             return super().forward(input)
+        dtype, input = input.dtype, full_precision(input)
         axes = [0, *range(2, input.ndim)]
         shape = [1, -1, *(1 for _ in axes[1:])]
         mean = self.team.mean_of_parts(input.mean(axes)).view(shape)
@@ -121,9 +141,9 @@ class SharedBatchNorm(_BatchNorm):
             self.running_var.lerp_(variance.flatten() * count / (count - 1), self.momentum)
             self.num_batches_tracked += 1
         normal = centred * (variance + self.eps).rsqrt()
-        if not self.affine:
-            return normal
-        return normal * self.weight.view(shape) + self.bias.view(shape)
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(dtype)
 
 
 def share_batch_norms(model: nn.Module, team: Team) -> None:
@@ -147,19 +167,21 @@ def share_batch_norms(model: nn.Module, team: Team) -> None:
 
 
 def train_together(
-    fabric: "Fabric", store: RunStore, run: str, progress: Callable[[int, int], None]
+    fabric: "Fabric", store: RunStore, run: str, owner: str, progress: Callable[[int, int], None]
 ) -> None:
     """Train a run in as many new processes as the Fabric has; what becomes of it is in the store.
 
     Parameters
     ----------
+    owner
+        In whose name the run has been claimed.
     progress
         Is told the steps done and those of the whole run, twice a second.
 
     Raises
     ------
     MixvizError
-        When a process died; the run can be resumed.
+        When a process died.
     """
     ended = threading.Event()
 
@@ -171,30 +193,44 @@ def train_together(
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        fabric.launch(partial(_member, home=store.home, run=run))
+        fabric.launch(partial(_member, home=store.home, run=run, owner=owner))
     except ProcessException as error:
-        raise MixvizError(f"A process of run {run} has died; resume it.") from error
+        said = str(error).strip().splitlines()[-1]
+        raise MixvizError(f"One of the run's processes has died ({said}).") from error
     finally:
         ended.set()
         thread.join()
 
 
-def _member(fabric: "Fabric", home: Path, run: str) -> None:
+def _member(fabric: "Fabric", home: Path, run: str, owner: str) -> None:
     """Train a run as one of its processes."""
+    from mixviz.training.device import forget_forks
     from mixviz.training.loop import Follower
     from mixviz.training.trainer import Trainer
 
+    forget_forks()
     store, team = RunStore(home), Team(fabric)
     if team.leads:
         # Ctrl-C at a terminal reaches all its processes, and the end of the one that asked for these
         # is told by the same signal: either way the run is to stop with a checkpoint.
         signal.signal(signal.SIGINT, lambda *_: store.send(run, "stop"))
-        Trainer(store, run, team=team).train()
+        Trainer(store, run, team=team, owner=owner).lead()
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    silent = os.open(os.devnull, os.O_WRONLY)
+    threading.Thread(target=_end_with, args=(store, run, owner), daemon=True).start()
     try:
         Follower(store, run, team).train()
+    except MixvizError:
+        pass  # what the leader meets too, and says
     except RuntimeError:
-        # The leader has ended, and with it the connection; it has said why.
-        os.dup2(silent, 2)
+        if store.get(run).owner == owner:
+            raise
+        # The connection is lost because the leader has ended; it has said why.
+
+
+def _end_with(store: RunStore, run: str, owner: str) -> None:
+    """End this process some time after the run has: it may wait for the leader for ever."""
+    while store.get(run).owner == owner:
+        time.sleep(LOOK)
+    time.sleep(_GRACE)
+    os._exit(0)

@@ -40,6 +40,9 @@ class Trainer(Loop):
     ----------
     progress
         Is told the steps done, those of the whole run, and the last terms.
+    team, owner
+        Of the processes that share each batch, of which this one leads, and in whose name the run has
+        been claimed.
     """
 
     snapshots: SnapshotTaker
@@ -50,10 +53,11 @@ class Trainer(Loop):
         run: str,
         progress: Progress | None = None,
         team: Team | None = None,
+        owner: str = "",
     ):
         """Prepare to train; nothing is read or claimed before `train`."""
         super().__init__(store, run, team)
-        self.owner = secrets.token_hex(8)
+        self.owner = owner or secrets.token_hex(8)
         self.progress = progress
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._changes: list[tuple[str, float]] = []  # that the rest of the team does not know of
@@ -68,13 +72,13 @@ class Trainer(Loop):
         MixvizError
             When another process holds the run.
         """
-        if self.team is None and (plan := self._several()):
-            return self._train_together(plan)
         self.store.claim(self.run, self.owner)
         with self._heartbeat():
-            return self._train()
+            devices = self._devices()
+            return self._train_together() if devices > 1 else self.lead()
 
-    def _train(self) -> Status:
+    def lead(self) -> Status:
+        """Train a run that has been claimed, and release it with what became of it."""
         taker = None
         try:
             self.set_up()
@@ -100,19 +104,26 @@ class Trainer(Loop):
         self.store.release(self.run, self.owner, status, message)
         return status
 
-    def _several(self) -> Plan | None:
-        """The plan of the run, if it is to be trained on several devices."""
-        with suppress(MixvizError):  # what is wrong with it is said where it is trained
-            plan = Plan.from_json(self.store.get(self.run).config)
-            return plan if plan.run.devices > 1 else None
-        return None
+    def _devices(self) -> int:
+        """On how many devices the run is to be trained."""
+        try:
+            return Plan.from_json(self.store.get(self.run).config).run.devices
+        except MixvizError:
+            return 1  # what is wrong with the plan is said where it is trained
 
-    def _train_together(self, plan: Plan) -> Status:
+    def _train_together(self) -> Status:
         def shown(step: int, total: int) -> None:
             if self.progress:
                 self.progress(step, total, {})
 
-        train_together(make_fabric(plan.run), self.store, self.run, shown)
+        message = ""
+        try:
+            plan = Plan.from_json(self.store.get(self.run).config)
+            train_together(make_fabric(plan.run), self.store, self.run, self.owner, shown)
+        except MixvizError as error:
+            message = str(error)
+        # Of no effect where the leader has released the run.
+        self.store.release(self.run, self.owner, Status.FAILED, message)
         return self.store.get(self.run).status
 
     @contextmanager

@@ -6,6 +6,7 @@ each run then starts at once in a child of it.
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -81,6 +82,9 @@ def serve(home: Path) -> None:
     # Before the forks, so that children need not.
     import mixviz.training.lightning
     import mixviz.training.trainer  # noqa: F401
+
+    if not select.select([sys.stdin], [], [], 1.0)[0]:
+        import sklearn.decomposition  # noqa: F401  needed by some runs, while none waits
 
     children: dict[int, str] = {}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the app, whose end is ours

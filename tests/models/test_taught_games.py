@@ -8,6 +8,7 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
 from mixviz.models import start
+from mixviz.models.start import Lesson
 
 GROUPS = 4
 NAMES = ["amm", "samm", "mpcc"]
@@ -99,7 +100,9 @@ def test_lesson_of_mpcc_is_the_bound_of_an_observation_and_its_cluster(make, gro
     model = taught(make, "mpcc", groups).double().eval()  # so that batch norms are fixed
     x = model._inward(groups[0][::57].double())
     target = torch.eye(GROUPS, dtype=torch.float64)[torch.arange(len(x)) % GROUPS]
-    loss, cross_entropy = model.lesson_loss(x, target, torch.Generator().manual_seed(4))
+    loss, cross_entropy = model.lesson_loss(
+        Lesson(1.0, x, target), torch.Generator().manual_seed(4)
+    )
 
     mean, log_variance = model.infer(x)
     q = Independent(Normal(mean, (0.5 * log_variance).exp()), 1)

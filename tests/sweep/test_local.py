@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -83,11 +84,13 @@ def test_run_that_failed_is_made_anew(store):
 
 
 def test_runs_that_wait_long_are_not_taken_for_interrupted(store, monkeypatch):
+    """Neither when nobody has heard of them for long, nor when who made them has died."""
     monkeypatch.setattr(drive, "_BEAT", 0.0)
     seen = []
 
     def train(run):
-        (other,) = (found for found in store.runs() if found.id != run and not seen)
+        (other,) = (found for found in store.runs() if found.id != run)
+        assert other.status is Status.QUEUED
         store.update(other.id, heartbeat=0.0)
         seen.append(store.get(other.id).status)
         store.update(run, status=Status.FINISHED)
@@ -104,6 +107,12 @@ def test_runs_that_wait_long_are_not_taken_for_interrupted(store, monkeypatch):
         if len(seen) > 3:
             os.kill(os.getpid(), signal.SIGINT)
 
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for trial in made().trials():
+        run = create_run(store, trial.plan)
+        store.update(run, pid=dead.pid)
+        assert store.get(run).status is Status.INTERRUPTED
     pool = OneByOne(train)
     pool.stop = lambda: None
     train_all(store, made(), pool, look)
