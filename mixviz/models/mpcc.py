@@ -18,7 +18,6 @@ leaves a choice it follows the authors' program: s = exp(l/2) + 0.5 with l = 1 a
 first step of the encoder reaches the prior through z, in -log q(z|x~) too, but not through x~.
 """
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -26,7 +25,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from mixviz.errors import MixvizError
 from mixviz.models.base import Components, Terms, halved
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.mpcc_config import MPCC_PRESETS, AIMConfig, MPCCConfig
@@ -35,10 +33,10 @@ from mixviz.models.networks.mpcc import (
     Critic,
     EncoderHead,
     GeneratorNetwork,
-    Plan,
     average,
     averaged,
     forget_standing_statistics,
+    plan_for,
     shared_blocks,
     start,
     use_standing_statistics,
@@ -78,8 +76,8 @@ class MPCC(TaughtModel):
         super().__init__()
         self.config, self.shape = config, shape
         self.image = len(shape) == 3
-        plan = self.plan = _plan(config, shape)
-        self.latent_size = config.latent_size or _latent_size(plan, shape)
+        plan = self.plan = plan_for(config.network, config.width, shape)
+        self.latent_size = config.latent_size or plan.latent_size(shape)
         rows = config.components if self.conditional else 1
         self.generator = GeneratorNetwork(
             plan, self.latent_size, rows, config.conditioning, blocks=2
@@ -125,14 +123,14 @@ class MPCC(TaughtModel):
         x = (x - self.offset) / self.scale
         if self.plan.side is None:
             return x.flatten(1)
-        return functional.pad(x, _margins(self.plan.side, self.shape), value=-1.0)
+        return functional.pad(x, self.plan.margins(self.shape), value=-1.0)
 
     def _outward(self, x: Tensor) -> Tensor:
         """Undo `_inward`: (B, *shape)."""
         if self.plan.side is None:
             x = x.unflatten(1, self.shape)
         else:
-            margins = _margins(self.plan.side, self.shape)
+            margins = self.plan.margins(self.shape)
             x = functional.pad(x, [-margin for margin in margins])
         return x * self.scale + self.offset
 
@@ -405,28 +403,3 @@ def _loaded(model: nn.Module, _: object) -> None:
 
 def _rate_of(optimizer: str) -> str:
     return "prior_learning_rate" if optimizer == "prior" else "learning_rate"
-
-
-def _plan(config: AIMConfig, shape: tuple[int, ...]) -> Plan:
-    """Shape of what the networks see; raise `MixvizError` when the network cannot take the data."""
-    fits = len(shape) == 3 and shape[1] == shape[2] and 5 <= shape[1] <= 64
-    if config.network == "residual" and not fits:
-        raise MixvizError(
-            "Network residual needs square images of 5 to 64 pixels, "
-            f"these data have shape {shape}; use network=auto."
-        )
-    if config.network == "dense" or not fits:
-        return Plan(math.prod(shape), None, 4 * (config.width or 16))
-    return Plan(shape[0], max(8, 2 ** math.ceil(math.log2(shape[1]))), 4 * (config.width or 4))
-
-
-def _latent_size(plan: Plan, shape: tuple[int, ...]) -> int:
-    if plan.side is not None:
-        return 24 if plan.side >= 32 else 12
-    return 2 if shape == (2,) else 12
-
-
-def _margins(side: int, shape: tuple[int, ...]) -> list[int]:
-    """Pixels to add left, right, above and below."""
-    missing = side - shape[1]
-    return [missing // 2, missing - missing // 2] * 2

@@ -44,6 +44,36 @@ class Plan:
         """How often the side is halved on the way to `smallest` pixels."""
         return 0 if self.side is None else int(math.log2(self.side // smallest))
 
+    def latent_size(self, shape: tuple[int, ...]) -> int:
+        """Dimensions of z for data of `shape`, where none are asked for."""
+        if self.side is not None:
+            return 24 if self.side >= 32 else 12
+        return 2 if shape == (2,) else 12
+
+    def margins(self, shape: tuple[int, ...]) -> list[int]:
+        """Pixels to add to images of `shape` at the left, right, top and bottom."""
+        missing = (self.side or shape[1]) - shape[1]
+        return [missing // 2, missing - missing // 2] * 2
+
+
+def plan_for(network: str, width: int | None, shape: tuple[int, ...]) -> Plan:
+    """Shape of what the networks see of data of `shape`.
+
+    Raises
+    ------
+    MixvizError
+        When the network cannot take the data.
+    """
+    fits = len(shape) == 3 and shape[1] == shape[2] and 5 <= shape[1] <= 64
+    if network == "residual" and not fits:
+        raise MixvizError(
+            "Network residual needs square images of 5 to 64 pixels, "
+            f"these data have shape {shape}; use network=auto."
+        )
+    if network == "dense" or not fits:
+        return Plan(math.prod(shape), None, 4 * (width or 16))
+    return Plan(shape[0], max(8, 2 ** math.ceil(math.log2(shape[1]))), 4 * (width or 4))
+
 
 class ConditionalBatchNorm(nn.Module):
     """Batch normalisation whose gain and bias come from the component or from a condition vector.
