@@ -170,6 +170,21 @@ def k_means(make, seeded, points):
     return model
 
 
+def test_gmm_takes_the_start_that_ends_best(make, seeded):
+    x = torch.rand((300, 2), generator=seeded(4))  # without clusters: starts end apart
+    draws = seeded(0)
+    seeds = [int(torch.randint(2**31 - 1, (), generator=draws)) for _ in range(6)]
+    ends = [GaussianMixture(4, random_state=seed).fit(x.double().numpy()) for seed in seeds]
+    likelihoods = [end.lower_bound_ for end in ends]
+    assert max(likelihoods) > likelihoods[0] + 1e-3, "else the test says nothing"
+    best = make("gmm", (2,), components=4, starts=6)
+    best.prepare(x, seeded(0))
+    for _ in range(100):
+        best.training_step(x, seeded(1))
+    found = float(best.evaluate_terms(x, seeded(1))["log_likelihood"])
+    assert found >= max(likelihoods) - 5e-3
+
+
 def test_k_means_starts_at_data_points(k_means, points):
     distances = torch.cdist(k_means.means, points.double())
     assert distances.min(1).values.max() < 1e-6
