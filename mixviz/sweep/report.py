@@ -263,7 +263,11 @@ def _dataset_section(name: str, found: Sequence[Row]) -> list[str]:
 
 
 def _preset(row: Row) -> str:
-    return f"`{row.trial.title}`" if row.trial.preset else "defaults"
+    """The preset, with what was changed of it; without one, the settings that are no defaults."""
+    if row.trial.preset:
+        return f"`{row.trial.title}`"
+    changed = row.trial.plan.settings.model_dump(exclude_defaults=True, exclude={"components"})
+    return " ".join(f"`{name}={value}`" for name, value in changed.items()) or "defaults"
 
 
 def _header(columns: Sequence[str]) -> list[str]:
