@@ -41,12 +41,7 @@ from mixviz.models.networks.mpcc import (
     start,
     use_standing_statistics,
 )
-from mixviz.models.objectives import (
-    full_precision,
-    gaussian_kl,
-    gaussian_log_prob,
-    reparameterise,
-)
+from mixviz.models.objectives import full_precision, gaussian_kl, gaussian_log_prob, reparameterise
 from mixviz.models.start import Lesson, TaughtModel
 
 _LESSON_DEVIATION = 0.5  # of x around the generator's, in a range of 2
@@ -213,8 +208,8 @@ class MPCC(TaughtModel):
     def _learn(self, x: Tensor, generator: Generator) -> Terms:
         """Take a step up the bound of x and its cluster, while there is a teacher.
 
-        The generator has no loss in which q(c|z) of data shows, so that a head alone could not teach
-        it: it learns to decode as the members of each cluster the data that are.
+        The generator has no loss in which q(c|z) of data shows: teaching q(c|x) alone would leave it as
+        it is. Here it learns to decode each component as the data of one cluster.
         """
         lesson = self.lesson(x, generator)
         if lesson is None:
@@ -390,7 +385,8 @@ class MPCC(TaughtModel):
         """Give every optimiser its learning rate, halved as often as the epochs ask for."""
         for name, optimizer in self._optimizers.items():
             for group in optimizer.param_groups:
-                rate = getattr(self.config, _rate_of(name))
+                setting = "prior_learning_rate" if name == "prior" else "learning_rate"
+                rate = getattr(self.config, setting)
                 group["lr"] = halved(rate, int(self.epochs), self.config.halve_every)
 
 
@@ -399,7 +395,3 @@ def _loaded(model: nn.Module, _: object) -> None:
     assert isinstance(model, MPCC)
     model.forget_standing()
     model.set_rates()
-
-
-def _rate_of(optimizer: str) -> str:
-    return "prior_learning_rate" if optimizer == "prior" else "learning_rate"

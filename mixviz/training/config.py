@@ -7,6 +7,7 @@ from typing import Any, Literal
 from mixviz.data import source
 from mixviz.errors import MixvizError, unknown
 from mixviz.models import ModelConfig, Settings, build, model_class, preset, setting
+from mixviz.training.team import check_shares
 
 
 class RunConfig(Settings):
@@ -129,7 +130,8 @@ def plan(
     Raises
     ------
     MixvizError
-        For a wrong name or value, in one line that names the choices or the bounds.
+        For a wrong name or value, in one line that names the choices or the bounds; for batches that the
+        devices cannot share.
     """
     chosen: dict[str, Any] = {}
     if preset_name is not None:
@@ -146,12 +148,12 @@ def plan(
     for name in chosen:
         if name not in known:
             raise unknown(f"setting of {model}", name, known)
-    return Plan(
-        source(dataset or "arcs").name,
-        model,
-        build(config, {k: _value(v) for k, v in chosen.items() if k in config.model_fields}),
-        build(RunConfig, {k: _value(v) for k, v in chosen.items() if k in RunConfig.model_fields}),
-    )
+    described = source(dataset or "arcs")
+    settings = build(config, {k: _value(v) for k, v in chosen.items() if k in config.model_fields})
+    run = build(RunConfig, {k: _value(v) for k, v in chosen.items() if k in RunConfig.model_fields})
+    if run.devices > 1:
+        check_shares(model_class(model), min(run.batch_size, described.size), run.devices)
+    return Plan(described.name, model, settings, run)
 
 
 def _value(value: Any) -> Any:

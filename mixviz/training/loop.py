@@ -1,5 +1,6 @@
 """The steps of a run: what every process that trains it does, and nothing that is written of them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ ROWS = 1000  # rows of terms to aim for
 MOST_STEPS_PER_ROW = 10
 
 
-class Loop:
+class Loop(ABC):
     """Computes one run from its start or its last checkpoint.
 
     Parameters
@@ -128,8 +129,7 @@ class Loop:
                 slow = self.config.slow_start and self.step < SLOW_STEPS
                 if self.step % (1 if slow else self.steps_per_row) and not last:
                     continue
-                self.row(self._mean())
-                if self.between():
+                if self.between(self._mean()):
                     return Status.STOPPED
                 if self.model.converged():
                     break
@@ -172,12 +172,9 @@ class Loop:
         if self.team:
             self.team.match(self.model)
 
-    def row(self, terms: dict[str, Any]) -> None:
-        """Take the mean terms of the last steps."""
-
-    def between(self) -> bool:
-        """Do what is due between steps; returns whether the run is to stop."""
-        return False
+    @abstractmethod
+    def between(self, terms: dict[str, Any]) -> bool:
+        """Take the mean terms of the last steps and do what is due; returns whether the run is to stop."""
 
 
 class Follower(Loop):
@@ -194,7 +191,7 @@ class Follower(Loop):
         self.team.wait()
         self.loop()
 
-    def between(self) -> bool:
+    def between(self, terms: dict[str, Any]) -> bool:
         """Carry out what the leader has been told."""
         assert self.team is not None
         stop, changes = self.team.agree(None)

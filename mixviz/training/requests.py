@@ -6,7 +6,6 @@ from mixviz.models import create, invalid, model_class
 from mixviz.runs import Run, RunStore
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, stream
-from mixviz.training.team import check_shares
 
 
 def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
@@ -26,9 +25,6 @@ def check(plan: Plan) -> None:
     if described.missing:
         raise MixvizError(described.missing + ".")
     make_fabric(plan.run, model_class(plan.model).on_host)
-    if plan.run.devices > 1:
-        size = min(plan.run.batch_size, described.size)
-        check_shares(model_class(plan.model), size, plan.run.devices)
     create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
 
 

@@ -19,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessException
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixviz.errors import MixvizError
+from mixviz.models import MixtureModel
 from mixviz.models.objectives import full_precision
 from mixviz.models.shares import Share
 from mixviz.runs import RunStore
@@ -30,10 +31,10 @@ LOOK = 0.5  # seconds between looks at how far the run is
 _GRACE = 10.0  # seconds that a process has to end by itself
 
 
-def check_shares(model: type, batch_size: int, devices: int) -> None:
+def check_shares(model: type[MixtureModel], batch_size: int, devices: int) -> None:
     """Raise `MixvizError` where so many devices cannot share the batches of a class of models."""
-    if not getattr(model, "parallel", False):
-        raise MixvizError(f"{getattr(model, 'title', model)} trains on one device; take devices=1.")
+    if not model.parallel:
+        raise MixvizError(f"{model.title} trains on one device; take devices=1.")
     if batch_size % devices:
         raise MixvizError(
             f"Batches of {batch_size} observations cannot be shared evenly by {devices} devices; "

@@ -12,7 +12,7 @@ from mixviz.data import load
 from mixviz.errors import MixvizError
 from mixviz.runs import Command, Event, RunStore, Status
 from mixviz.training import checkpoints
-from mixviz.training.config import Plan
+from mixviz.training.config import Plan, RunConfig
 from mixviz.training.device import make_fabric, stream_seed
 from mixviz.training.loop import Loop
 from mixviz.training.machine import commit, hardware
@@ -74,8 +74,8 @@ class Trainer(Loop):
         """
         self.store.claim(self.run, self.owner)
         with self._heartbeat():
-            devices = self._devices()
-            return self._train_together() if devices > 1 else self.lead()
+            config = self._config_of_several()
+            return self._train_together(config) if config else self.lead()
 
     def lead(self) -> Status:
         """Train a run that has been claimed, and release it with what became of it."""
@@ -104,22 +104,21 @@ class Trainer(Loop):
         self.store.release(self.run, self.owner, status, message)
         return status
 
-    def _devices(self) -> int:
-        """On how many devices the run is to be trained."""
-        try:
-            return Plan.from_json(self.store.get(self.run).config).run.devices
-        except MixvizError:
-            return 1  # what is wrong with the plan is said where it is trained
+    def _config_of_several(self) -> RunConfig | None:
+        """How the run is trained, if that is on several devices."""
+        with suppress(MixvizError):  # what is wrong with the plan is said where it is trained
+            config = Plan.from_json(self.store.get(self.run).config).run
+            return config if config.devices > 1 else None
+        return None
 
-    def _train_together(self) -> Status:
+    def _train_together(self, config: RunConfig) -> Status:
         def shown(step: int, total: int) -> None:
             if self.progress:
                 self.progress(step, total, {})
 
         message = ""
         try:
-            plan = Plan.from_json(self.store.get(self.run).config)
-            train_together(make_fabric(plan.run), self.store, self.run, self.owner, shown)
+            train_together(make_fabric(config), self.store, self.run, self.owner, shown)
         except MixvizError as error:
             message = str(error)
         # Of no effect where the leader has released the run.
@@ -210,7 +209,7 @@ class Trainer(Loop):
         super().end_epoch(epoch)
         self._reported()
 
-    def row(self, terms: dict[str, Any]) -> None:
+    def _keep(self, terms: dict[str, Any]) -> None:
         """Keep the terms for the store; raises `Diverged` where one is not finite."""
         self._rows.append((self.step, self.step / self.steps_per_epoch, terms))
         broken = [name for name, value in terms.items() if not math.isfinite(value)]
@@ -220,8 +219,9 @@ class Trainer(Loop):
                 terms[name] = None
             raise Diverged(f"{broken[0]} was not finite at step {self.step:,}")
 
-    def between(self) -> bool:
-        """Do what is due between steps; returns whether the run was told to stop."""
+    def between(self, terms: dict[str, Any]) -> bool:
+        """Keep the terms and do what is due; returns whether the run was told to stop."""
+        self._keep(terms)
         while not (stop := self._look()) and self.config.slow_start:
             remaining = slow_start_until(self.step, self.config.slow_start) - self.seconds
             if remaining <= 0:

@@ -1,10 +1,10 @@
 """Tests that several processes, each with a share of every batch, train what one would."""
 
-import json
 from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mixviz.errors import MixvizError
@@ -12,14 +12,14 @@ from mixviz.models import create
 from mixviz.models.shares import Share, SharedStream, random_values
 from mixviz.runs import Status
 from mixviz.training.config import RunConfig, plan
-from mixviz.training.device import make_fabric
-from mixviz.training.requests import check
+from mixviz.training.device import make_fabric, place
 from mixviz.training.team import Team, share_batch_norms
 from mixviz.training.trainer import Trainer
 from tests.training.conftest import begin, finish, program, until
 
-BATCH, STEPS = 64, 3
+BATCH, STEPS = 16, 3
 CASES = {
+    "images": ("gmvae-v2", (1, 28, 28), {}),
     "gated": ("gmvae-v2", (1, 8, 8), {"z_prior_floor": 0.5, "component_spread": 1.0, "samples": 2}),
     "head": ("gmvae-v1", (2,), {}),
     "vimco": ("nvisa", (1, 8, 8), {"estimator": "vimco", "likelihood": "bernoulli"}),
@@ -41,6 +41,7 @@ def steps(case, team=None):
     settings = plan(model=name, values={"components": 4} | values).settings
     model = create(name, settings, shape, torch.Generator().manual_seed(1)).double()
     noise = torch.Generator().manual_seed(2)
+    place(model, torch.device("cpu"))
     if team:
         share_batch_norms(model, team)
         model.share = team
@@ -56,6 +57,8 @@ def steps(case, team=None):
         if team:
             noise.share = Share()
         model.end_epoch(epoch + 1, x.flatten(0, 1), noise)
+        if team:
+            team.match(model)
     return model.state_dict()
 
 
@@ -63,19 +66,22 @@ def write_steps(fabric, folder):
     """What each process of a team does: the steps of all cases, into a file."""
     torch.set_num_threads(1)
     found = {case: steps(case, Team(fabric)) for case in CASES}
-    flat = {f"{case} {name}": v.tolist() for case, s in found.items() for name, v in s.items()}
-    (folder / f"{fabric.global_rank}.json").write_text(json.dumps(flat))
+    flat = {f"{case} {name}": v.contiguous() for case, s in found.items() for name, v in s.items()}
+    save_file(flat, folder / f"{fabric.global_rank}.safetensors")
 
 
 def test_steps_in_two_processes_are_those_of_one(tmp_path):
     fabric = make_fabric(RunConfig(devices=2, device="cpu"))
     fabric.launch(partial(write_steps, folder=tmp_path))
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert first == second  # bit for bit: else the processes would part
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name  # bit for bit: else the processes would part
     for case in CASES:
+        # Biases before batch normalisation have no gradient but rounding, more of it in convolutions.
+        near = 1e-6 if case == "images" else 1e-8
         for name, value in steps(case).items():
-            found = torch.tensor(first[f"{case} {name}"], dtype=value.dtype)
-            torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-8, msg=f"{case} {name}")
+            found = first[f"{case} {name}"]
+            torch.testing.assert_close(found, value, rtol=1e-6, atol=near, msg=f"{case} {name}")
 
 
 @pytest.mark.parametrize("fill", [Tensor.normal_, Tensor.uniform_, Tensor.exponential_])
@@ -132,8 +138,8 @@ class Steered(Trainer):
         super().__init__(store, run)
         self.event = event
 
-    def between(self):
-        stop = super().between()
+    def between(self, terms):
+        stop = super().between(terms)
         if self.step == self.event.step:
             self.change(self.event.field, self.event.value)
         return stop
@@ -156,6 +162,5 @@ def test_what_a_team_meets_is_said(store):
 )
 def test_what_several_devices_cannot_share_is_refused(values, reason):
     model = values.pop("model", "gmvae-v2")
-    chosen = plan(dataset="arcs", model=model, values=values | {"devices": 2, "device": "cpu"})
     with pytest.raises(MixvizError, match=reason):
-        check(chosen)
+        plan(dataset="arcs", model=model, values=values | {"devices": 2, "device": "cpu"})
