@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mixviz.errors import MixvizError
 
@@ -125,7 +126,8 @@ def fit_map(
     _refuse(latents)
     if isinstance(settings, UMAPSettings):
         model = _umap(latents, settings, dimensions, _Percent(progress))
-        coordinates = model.fit_transform(latents)
+        with _threads_kept():
+            coordinates = model.fit_transform(latents)
         place: Place | None = model.transform
     elif dimensions == 2:
         embedding = _open_tsne(latents, settings, progress)
@@ -149,7 +151,8 @@ def placing(
     """
     if isinstance(settings, UMAPSettings):
         model = _umap(latents, settings, coordinates.shape[1], None, init=coordinates, n_epochs=0)
-        model.fit(latents)
+        with _threads_kept():
+            model.fit(latents)
         model.embedding_, model.n_epochs = coordinates, settings.epochs
         return _as_float32(model.transform)
     if coordinates.shape[1] != 2:
@@ -184,7 +187,16 @@ def _refuse(latents: np.ndarray) -> None:
 
 
 def _as_float32(place: Place) -> Place:
-    return lambda latents: np.asarray(place(latents), np.float32)
+    def placed(latents: np.ndarray) -> np.ndarray:
+        with _threads_kept():
+            return np.asarray(place(latents), np.float32)
+
+    return placed
+
+
+def _threads_kept() -> Any:
+    """Give PyTorch its threads back: Numba sets all processors for every OpenMP library, for good."""
+    return threadpool_limits(None)
 
 
 def _threads() -> int:

@@ -86,6 +86,12 @@ def test_umap_finds_groups_and_tells_how_far_it_is(make, blobs, seeded):
     assert torch.equal(again.responsibilities, found)
 
 
+def test_umap_leaves_pytorch_its_threads(make, blobs, seeded):
+    assert torch.get_num_threads() == 1  # the fixture's
+    taught(make, "vade").find_clusters(blobs[0], seeded(0))
+    assert torch.get_num_threads() == 1
+
+
 def test_of_many_observations_some_have_no_teacher(make, blobs, seeded, unmapped, monkeypatch):
     monkeypatch.setattr(start, "_MOST_MAPPED", 300)
     model = taught(make, "nvisa")
