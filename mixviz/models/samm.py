@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from mixviz.errors import MixvizError
 from mixviz.models.amm import AMM, Game, Joint, gaussian_draw
-from mixviz.models.amm_config import APART, LAPTOP, AMMConfig
+from mixviz.models.amm_config import APART, CLUSTERS, LAPTOP, TAUGHT, AMMConfig
 from mixviz.models.config import ModelConfig, Preset, setting
 from mixviz.models.networks.amm import Discriminator, initialise_normal
 
@@ -103,14 +103,18 @@ class SAMM(AMM):
             "mnist",
             {
                 **LAPTOP,
+                **CLUSTERS,
+                "teacher_epochs": 6,
                 "components": 10,
                 "labelled": 100,
-                "own_discriminator": True,
                 "network": "small",
                 "epochs": 10,
                 "batch_size": 100,
             },
-            "Dense layers instead of the paper's convolutions: ten times as fast. " + _OWN + APART,
+            "Dense layers instead of the paper's convolutions: ten times as fast. "
+            + TAUGHT.format("under k-means in these minutes")
+            + "One discriminator judges both games: with one for each, the accuracy fell from 0.97 to 0.72 "
+            "in the three epochs after the teacher. " + APART,
         ),
         "samm-svhn-paper": Preset(
             "Table 2: SVHN, 1000 labels",
