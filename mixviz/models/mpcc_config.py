@@ -209,13 +209,28 @@ MPCC_PRESETS = {
         _LAPTOP_REASON,
     ),
     "mpcc-mnist-laptop": Preset(
-        "MNIST in nine minutes, K=10",
+        "MNIST in minutes: dense network, from clusters that UMAP finds, K=10",
         "mnist",
-        {"prior_learning_rate": 0.03} | _LAPTOP | _LARGE_IMAGES,
+        _LAPTOP
+        | {
+            "prior_learning_rate": 5e-3,
+            "init": "umap-gmm",
+            "teacher_epochs": 6,
+            "network": "dense",
+            "width": 64,
+            "share_blocks": False,
+            "d_steps": 2,
+            "latent_size": 10,
+            "batch_size": 100,
+            "epochs": 9,
+            "halve_every": 2,
+        },
         _LAPTOP_REASON
-        + " A sixth of the paper's width. That is too little for MNIST: within some hundred iterations "
-        "the discriminator knows every image that the generator makes, which then learns no more, and "
-        "the encoder inverts images that are none. The paper takes 125,000 iterations on a GPU.",
+        + " Dense layers in place of convolutions, and an encoder of its own: those of the paper's network "
+        "that are fast enough learn so little in these minutes that the discriminator knows every image "
+        "that is made. Clusters teach for six epochs, in which the accuracy reaches 0.88; the model's own "
+        "losses, in which q(c|x) of data does not occur, take it to half of that in the three that follow. "
+        "The paper takes 125,000 iterations on a GPU.",
     ),
     "mpcc-mnist-paper": Preset(
         "Table 4: MNIST, K=10",
