@@ -32,7 +32,7 @@ from mixviz.models.networks.amm import (
 )
 from mixviz.models.networks.amm_tables import amm_architecture
 from mixviz.models.objectives import full_precision, gaussian_log_prob, reparameterise
-from mixviz.models.start import TaughtModel
+from mixviz.models.start import Lesson, TaughtModel
 
 
 class Inference(NamedTuple):
@@ -222,9 +222,9 @@ class AMM(TaughtModel):
         """Update all players at once from the same samples (algorithm 1)."""
         discriminator_loss, other_loss, terms = self.play(x, generator)
         if lesson := self.lesson(x, generator):
-            cross_entropy = lesson.cross_entropy(self.head_log_responsibilities(lesson.x))
-            other_loss = other_loss + lesson.weight * cross_entropy
-            terms["teacher"] = cross_entropy.detach()
+            taught = self.lesson_loss(lesson)
+            other_loss = other_loss + lesson.weight * taught
+            terms["teacher"] = taught.detach()
         parameters = {
             name: [p for group in optimizer.param_groups for p in group["params"]]
             for name, optimizer in self._optimizers.items()
@@ -236,6 +236,17 @@ class AMM(TaughtModel):
         for optimizer in self._optimizers.values():
             optimizer.step()
         return terms
+
+    def lesson_loss(self, lesson: Lesson) -> Tensor:
+        """Mean cross-entropy of the head and of p(c|z), in nats; it reaches the encoder alone.
+
+        Taught to the head alone, z lies in any component; q(c|x) follows it once the teacher is gone.
+        """
+        q = self.infer(lesson.x, None)
+        with torch.no_grad():
+            components = self._all_components()
+        head = lesson.cross_entropy(q.c_mean.log_softmax(-1))
+        return (head + lesson.cross_entropy(self._log_posterior(q.z_mean, components))) / 2
 
     def evaluate_terms(self, x: Tensor, generator: Generator) -> Terms:
         """Return the terms of the game without an update."""
@@ -276,8 +287,9 @@ class AMM(TaughtModel):
         self.train(training)
         return same.float().mean()
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        means, log_variances = self._all_components()
+    def _log_posterior(self, z: Tensor, components: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """log p(c|z) for z (B, D), under means and log-variances each (K, D): (B, K)."""
+        means, log_variances = components or self._all_components()
         log_joint = gaussian_log_prob(z.unsqueeze(-2), means, log_variances)
         return (log_joint + self.class_frequencies.log()).log_softmax(-1)
 
