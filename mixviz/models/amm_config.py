@@ -104,7 +104,7 @@ LAPTOP = {
 }
 CLUSTERS = {"init": "umap-gmm"}
 TAUGHT = (
-    "Clusters among UMAP coordinates first teach the head for some epochs: from random weights it stayed "
+    "Clusters among UMAP coordinates first teach the encoder for some epochs: from random weights it stayed "
     "{}. "
 )
 APART = (
