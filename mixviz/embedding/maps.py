@@ -4,12 +4,12 @@ import io
 import os
 import re
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from mixviz.errors import MixvizError
 
@@ -194,9 +194,13 @@ def _as_float32(place: Place) -> Place:
     return placed
 
 
-def _threads_kept() -> Any:
-    """Give PyTorch its threads back: Numba sets all processors for every OpenMP library, for good."""
-    return threadpool_limits(None)
+def _threads_kept() -> AbstractContextManager[Any]:
+    """Give PyTorch its threads back: Numba sets all processors for every OpenMP library, for good.
+
+    Those of OpenMP are the calling thread's own; those of BLAS are the whole process's and stay.
+    """
+    kept: AbstractContextManager[Any] = ThreadpoolController().select(user_api="openmp").limit()
+    return kept
 
 
 def _threads() -> int:
