@@ -269,10 +269,6 @@ class AMM(TaughtModel):
         bayes = self.config.assignment == "bayes"
         return q.z_mean, self._log_posterior(q.z_mean) if bayes else q.c_mean.log_softmax(-1)
 
-    def head_log_responsibilities(self, x: Tensor) -> Tensor:
-        """Log-softmax of the head's means: (B, K)."""
-        return self.infer(x, None).c_mean.log_softmax(-1)
-
     def bayes_log_responsibilities(self, x: Tensor) -> Tensor:
         """log p(c|z) at the mean of z given x: (B, K), equation 19."""
         return self._log_posterior(self.posterior(x)[0])
