@@ -209,7 +209,7 @@ MPCC_PRESETS = {
         _LAPTOP_REASON,
     ),
     "mpcc-mnist-laptop": Preset(
-        "MNIST in minutes: dense network, from clusters that UMAP finds, K=10",
+        "MNIST in minutes: dense, from clusters",
         "mnist",
         _LAPTOP
         | _LARGE_IMAGES
