@@ -22,7 +22,7 @@ app: $(READY) ## Open the app; the first time, install it into .venv
 	$(BIN)/mixviz app
 
 # More than one thread in each process, and they wait for each other. A third process has something to do
-# while tests wait for processes of their own; tests/conftest.py says what may run at once.
+# while tests wait for processes of their own.
 test: export OMP_NUM_THREADS = 1
 test: $(DEV_READY) ## Run all tests, those in a browser included
 	$(BIN)/python -m pytest -n 3 --ignore=tests/browser

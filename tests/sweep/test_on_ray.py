@@ -82,12 +82,14 @@ def test_a_failed_run_is_carried_on_from_its_checkpoint(store, cluster):
     moments.write_bytes(b"damaged")
     messages = []
 
-    def mend(outcome):
-        if message := store.get(run).message:
-            messages.append(message)
-            moments.write_bytes(whole)
+    class Mending(RayPool):
+        def start(self, run):
+            if message := store.get(run).message:
+                messages.append(message)
+                moments.write_bytes(whole)
+            super().start(run)
 
-    outcome = train_all(store, made, RayPool(store, Resources(retries=50)), mend)
+    outcome = train_all(store, made, Mending(store, Resources(retries=1)))
     assert outcome.runs == {run: Status.FINISHED}
     assert "optimiser of this run cannot be loaded" in messages[0]
     assert bits(store, run) == bits(store, undisturbed(store, trial))
