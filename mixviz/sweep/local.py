@@ -16,6 +16,7 @@ class LocalPool:
     ----------
     jobs
         Runs at once; by default as many as there are cores, at most one for each that is missing.
+        A run on several devices counts as so many.
     """
 
     elsewhere = False
@@ -25,6 +26,7 @@ class LocalPool:
         self._store, self._jobs = store, jobs
         self._at_once = 1
         self._training: dict[str, subprocess.Popen[bytes]] = {}
+        self._devices: dict[str, int] = {}  # of the runs that train
 
     @contextmanager
     def open(self, runs: int) -> Iterator[None]:
@@ -35,13 +37,15 @@ class LocalPool:
     @property
     def room(self) -> int:
         """How many more runs may be started now."""
-        return self._at_once - len(self._training)
+        return self._at_once - sum(self._devices.values())
 
     def start(self, run: str) -> None:
         """Train a run in a process of its own."""
         # PyTorch takes this many threads at most; small networks take one in any case.
         threads = max(1, (os.cpu_count() or 1) // self._at_once)
         home = {"MIXVIZ_HOME": str(self._store.home), "OMP_NUM_THREADS": str(threads)}
+        config = self._store.get(run).config["run"]
+        self._devices[run] = config.get("devices", 1)  # older runs do not say
         self._training[run] = subprocess.Popen(
             [sys.executable, "-m", "mixviz", "resume", run, "--json"],
             env={**os.environ, **home},
@@ -55,7 +59,7 @@ class LocalPool:
         """Return the runs whose processes have ended since the last call."""
         ended = [run for run, process in self._training.items() if process.poll() is not None]
         for run in ended:
-            del self._training[run]
+            del self._training[run], self._devices[run]
         return ended
 
     def stop(self) -> None:

@@ -3,11 +3,13 @@
 import os
 import signal
 import subprocess
+from unittest.mock import Mock
 
 import pytest
 
 from mixviz.runs import RunStore, Status
 from mixviz.sweep import LocalPool, Sweep, drive, train_all
+from mixviz.training.config import plan
 from mixviz.training.requests import create_run
 from mixviz.training.trainer import Trainer
 from tests.sweep.driver import HerePool
@@ -118,3 +120,18 @@ def test_runs_that_wait_long_are_not_taken_for_interrupted(store, monkeypatch):
     train_all(store, made(), pool, look)
     assert seen[0] is Status.INTERRUPTED
     assert set(seen[1:]) == {Status.QUEUED}
+
+
+@pytest.mark.parametrize(("devices", "room"), [(1, 3), (2, 2), (5, -1)])
+def test_a_run_on_several_devices_takes_the_room_of_several(store, monkeypatch, devices, room):
+    process = Mock()
+    monkeypatch.setattr(subprocess, "Popen", Mock(return_value=process))
+    pool = LocalPool(store, 4)
+    values = BLOCK["set"] | {"devices": devices}
+    run = create_run(store, plan(model="gmvae-v2", dataset="arcs", values=values))
+    with pool.open(9):
+        pool.start(run)
+        process.poll.return_value = None
+        assert pool.ended() == [] and pool.room == room
+        process.poll.return_value = 0
+        assert pool.ended() == [run] and pool.room == 4
