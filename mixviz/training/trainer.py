@@ -33,6 +33,10 @@ class Lost(Exception):
     """Another process took the run."""
 
 
+class Left(Exception):
+    """The run was told to stop while a task between steps was under way."""
+
+
 class Trainer(Loop):
     """Trains one run until it ends or is told to stop, and writes what happens to the store.
 
@@ -89,6 +93,8 @@ class Trainer(Loop):
                 self._finish()
         except Lost:
             return self.store.get(self.run).status
+        except Left:  # it goes on from the last checkpoint, or begins again where there is none
+            status, message = Status.STOPPED, ""
         except Diverged as error:
             status, message = Status.DIVERGED, str(error)
         except MixvizError as error:
@@ -319,11 +325,17 @@ class Trainer(Loop):
     _said = 0.0
 
     def _report(self, task: str, share: float) -> None:
-        """Show how far a task between steps is."""
+        """Show how far a task between steps is; raises `Left` where the run was told to stop."""
         now = time.perf_counter()
-        if now - self._said >= BEAT:
-            self._said = now
-            self.store.update(self.run, message=f"{task}: {share:.0%}")
+        if now - self._said < BEAT:
+            return
+        self._said = now
+        self.store.update(self.run, message=f"{task}: {share:.0%}")
+        commands = [c for c in self.store.open_commands(self.run) if c.name != "set"]
+        if not self.team and any(command.name == "stop" for command in commands):
+            for command in commands:
+                self.store.finish_command(command, self.run)
+            raise Left
 
     def _reported(self) -> None:
         """Take back what was shown of a task that has ended."""

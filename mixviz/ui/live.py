@@ -14,6 +14,8 @@ PROGRESS_TICK = 1.0
 PICTURES_TICK = 4.0
 OTHERS_TICK = 2.5
 
+_ASKED = {"stop": "stops", "pause": "pauses", "checkpoint": "writes a checkpoint"}
+
 # The fades and spinners with which Streamlit accompanies every rerun cost, without a graphics card, a
 # quarter of the training speed on two processors.
 _STILL = """<style>
@@ -77,8 +79,7 @@ def _wait_for_first(run: str, drawn: Status) -> None:
     if store().snapshot_steps(run) or now.status is not drawn:
         st.rerun()
     if drawn.live:
-        doing = literal(now.message) or "Preparing the data and the model …"
-        st.info(doing, icon=":material/hourglass_top:")
+        _doing(now)
 
 
 def _progress(run_id: str, drawn: Status) -> None:
@@ -99,9 +100,18 @@ def _progress(run_id: str, drawn: Status) -> None:
             text += f" · {duration(pace * (run.total_steps - run.step))} left"
         st.progress(1.0 if ended else min(1.0, run.step / run.total_steps), text)
     if run.message and run.status.live:
-        st.info(literal(run.message), icon=":material/hourglass_top:")
+        _doing(run)
     if run.verdict:
         st.markdown(f"**{literal(run.verdict)}**")
+
+
+def _doing(run: Run) -> None:
+    """Say what takes long before the first step or between steps, and what it was asked to do then."""
+    text = literal(run.message) or "Preparing the data and the model …"
+    asked = [command.name for command in store().open_commands(run.id) if command.name in _ASKED]
+    if asked:
+        text += f"  \nThe run {_ASKED[asked[-1]]} as soon as this can be left."
+    st.info(text, icon=":material/hourglass_top:")
 
 
 def _pictures(run: Run) -> None:

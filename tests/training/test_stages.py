@@ -105,3 +105,23 @@ def test_what_takes_long_between_steps_is_shown_until_it_is_over(store, monkeypa
     monkeypatch.setattr(Staged, "prepare", mapped)
     Trainer(store, begin(store, "staged")).train()
     assert said == ["UMAP of 7 observations: 25%", ""]
+
+
+@pytest.mark.parametrize("task", ["prepare", "end_epoch"])
+def test_a_stop_is_obeyed_in_what_takes_long_between_steps(store, eager, monkeypatch, task):
+    undisturbed = finish(store, begin(store, "staged"))
+    run, whole = begin(store, "staged"), getattr(Staged, task)
+
+    def long(self, *arguments):
+        whole(self, *arguments)
+        store.send(run, "set", "learning_rate", 1e-3)
+        store.send(run, "stop")
+        self.report("UMAP of 7 observations", 0.5)
+        raise AssertionError("it went on")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Staged, task, long)
+        assert Trainer(store, run).train() == "stopped"
+    assert store.get(run).message == ""
+    assert [command.name for command in store.open_commands(run)] == ["set"]
+    assert_same_training(store, finish(store, run), undisturbed)
