@@ -25,7 +25,15 @@ from torch.nn import functional
 
 from mixviz.errors import MixvizError
 from mixviz.models.amm import AMM, Game, Joint, gaussian_draw
-from mixviz.models.amm_config import APART, CLUSTERS, LAPTOP, TAUGHT, AMMConfig
+from mixviz.models.amm_config import (
+    APART,
+    CLUSTERS,
+    KEPT,
+    KEPT_REASON,
+    LAPTOP,
+    TAUGHT,
+    AMMConfig,
+)
 from mixviz.models.config import ModelConfig, Preset, setting
 from mixviz.models.networks.amm import Discriminator, initialise_normal
 
@@ -104,6 +112,7 @@ class SAMM(AMM):
             {
                 **LAPTOP,
                 **CLUSTERS,
+                **KEPT,
                 "teacher_epochs": 6,
                 "components": 10,
                 "labelled": 100,
@@ -113,6 +122,7 @@ class SAMM(AMM):
             },
             "Dense layers instead of the paper's convolutions: ten times as fast. "
             + TAUGHT.format("under k-means in these minutes")
+            + KEPT_REASON
             + APART,
         ),
         "samm-svhn-paper": Preset(
