@@ -82,7 +82,8 @@ def checkpoint_hash(store: RunStore, run: str) -> str:
     folder = store.checkpoint_folder(run)
     if not has_checkpoint(folder):
         raise MixvizError(
-            f"Run {run} has no checkpoint yet; press Checkpoint on Train, or wait for the first."
+            f"Run {run} has no checkpoint yet; press Checkpoint on Train, or Resume where it has ended, "
+            "and wait for the first."
         )
     stamps = []
     for name in ("model.safetensors", "state.json"):

@@ -3,13 +3,14 @@
 import io
 import os
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from tqdm.std import TqdmDefaultWriteLock, tqdm
 
 from mixviz.errors import MixvizError
 
@@ -110,7 +111,7 @@ def fit_map(
     method
         A key of `SETTINGS`.
     progress
-        Called with the share that is done, in [0, 1].
+        Called with the share that is done, in [0, 1]; what it raises ends the work.
 
     Returns
     -------
@@ -126,7 +127,7 @@ def fit_map(
     _refuse(latents)
     if isinstance(settings, UMAPSettings):
         model = _umap(latents, settings, dimensions, _Percent(progress))
-        with _threads_kept():
+        with _threads_kept(), _bars_go_on():
             coordinates = model.fit_transform(latents)
         place: Place | None = model.transform
     elif dimensions == 2:
@@ -201,6 +202,16 @@ def _threads_kept() -> AbstractContextManager[Any]:
     """
     kept: AbstractContextManager[Any] = ThreadpoolController().select(user_api="openmp").limit()
     return kept
+
+
+@contextmanager
+def _bars_go_on() -> Iterator[None]:
+    """Let other threads show progress bars after one was left: tqdm keeps the lock of all bars then."""
+    try:
+        yield
+    except BaseException:
+        tqdm.set_lock(TqdmDefaultWriteLock())
+        raise
 
 
 def _threads() -> int:

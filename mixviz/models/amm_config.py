@@ -109,8 +109,8 @@ TAUGHT = (
 )
 KEPT = {"mixture": "fixed", "halve_every": 3}
 KEPT_REASON = (
-    "The components are fixed, as the paper allows, and the steps shrink: learned components drift "
-    "together once the teacher is gone, and at the full learning rate observations leave their clusters in bursts. "
+    "The components are fixed, as the paper allows, and the steps shrink: AMM's learned ones drifted "
+    "together once the teacher was gone, and at the full learning rate observations left their clusters in bursts. "
 )
 APART = (
     "Components start apart and the logits with little noise, because in minutes they do not part "

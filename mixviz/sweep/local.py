@@ -15,15 +15,16 @@ class LocalPool:
     Parameters
     ----------
     jobs
-        Runs at once; by default as many as there are cores, at most one for each that is missing.
-        A run on several devices counts as so many.
+        Runs at once, of which one on several devices counts as so many; by default as many as there
+        are cores.
     """
 
     elsewhere = False
 
     def __init__(self, store: RunStore, jobs: int | None = None):
         """Prepare; nothing is started before it is opened."""
-        self._store, self._jobs = store, jobs
+        self._store = store
+        self._places = jobs or os.cpu_count() or 1
         self._at_once = 1
         self._training: dict[str, subprocess.Popen[bytes]] = {}
         self._devices: dict[str, int] = {}  # of the runs that train
@@ -31,13 +32,13 @@ class LocalPool:
     @contextmanager
     def open(self, runs: int) -> Iterator[None]:
         """Share the cores out among as many runs as train at once."""
-        self._at_once = max(1, min(self._jobs or os.cpu_count() or 1, runs))
+        self._at_once = max(1, min(self._places, runs))
         yield
 
     @property
     def room(self) -> int:
         """How many more runs may be started now."""
-        return self._at_once - sum(self._devices.values())
+        return self._places - sum(self._devices.values())
 
     def start(self, run: str) -> None:
         """Train a run in a process of its own."""
@@ -63,6 +64,6 @@ class LocalPool:
         return ended
 
     def stop(self) -> None:
-        """Ask the runs that train to stop with a checkpoint."""
+        """Ask the runs that train to stop; each keeps its last checkpoint."""
         for run in self._training:
             self._store.send(run, "stop")

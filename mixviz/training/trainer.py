@@ -330,9 +330,13 @@ class Trainer(Loop):
         if now - self._said < BEAT:
             return
         self._said = now
+        if self.store.get(self.run).owner != self.owner:
+            raise Lost
         self.store.update(self.run, message=f"{task}: {share:.0%}")
+        if self.team or share >= 1:
+            return
         commands = [c for c in self.store.open_commands(self.run) if c.name != "set"]
-        if not self.team and any(command.name == "stop" for command in commands):
+        if any(command.name == "stop" for command in commands):
             for command in commands:
                 self.store.finish_command(command, self.run)
             raise Left

@@ -162,7 +162,7 @@ def _watch(name: str, busy: bool) -> None:
     if busy and task is not None:
         left, right = st.columns([5, 1], vertical_alignment="center")
         stopping = task.state is TaskState.CANCELLED
-        text = "Stopping; each run keeps a checkpoint" if stopping else task.text
+        text = "Stopping; each run keeps its last checkpoint" if stopping else task.text
         left.progress(min(max(task.share, 0.0), 1.0), literal(text))
         if right.button("Stop", icon=":material/stop:", disabled=stopping, width="stretch"):
             task.cancel()

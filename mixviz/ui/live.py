@@ -80,6 +80,8 @@ def _wait_for_first(run: str, drawn: Status) -> None:
         st.rerun()
     if drawn.live:
         _doing(now)
+    elif not now.message:
+        st.markdown(f"{badge(now)} before its first step; *Resume* begins it again.")
 
 
 def _progress(run_id: str, drawn: Status) -> None:
@@ -108,9 +110,10 @@ def _progress(run_id: str, drawn: Status) -> None:
 def _doing(run: Run) -> None:
     """Say what takes long before the first step or between steps, and what it was asked to do then."""
     text = literal(run.message) or "Preparing the data and the model …"
-    asked = [command.name for command in store().open_commands(run.id) if command.name in _ASKED]
-    if asked:
-        text += f"  \nThe run {_ASKED[asked[-1]]} as soon as this can be left."
+    asked = {command.name for command in store().open_commands(run.id)}
+    follows = next((words for name, words in _ASKED.items() if name in asked), None)
+    if follows and run.status is not Status.QUEUED:
+        text += f"  \nThe run {follows} as soon as this can be left."
     st.info(text, icon=":material/hourglass_top:")
 
 

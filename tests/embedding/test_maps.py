@@ -1,5 +1,7 @@
 """Tests of t-SNE and UMAP: clusters stay together, the same seed the same map, new points placed."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -49,6 +51,21 @@ def test_progress_goes_up_to_one(fitted):
     assert shares == sorted(shares)
     assert shares[-1] > 0.9
     assert min(shares) >= 0
+
+
+def test_work_that_was_left_does_not_hold_up_other_threads(clusters):
+    def leave(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_map("umap", clusters[0], QUICK["umap"], 2, leave)
+    shares = []
+    other = Thread(
+        target=fit_map, args=("umap", clusters[0], QUICK["umap"], 2, shares.append), daemon=True
+    )
+    other.start()
+    other.join(60)
+    assert not other.is_alive() and shares[-1] == 1
 
 
 def test_a_kept_map_places_points_as_the_fitted_one_did(fitted, clusters):

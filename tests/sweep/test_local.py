@@ -129,7 +129,7 @@ def test_a_run_on_several_devices_takes_the_room_of_several(store, monkeypatch, 
     pool = LocalPool(store, 4)
     values = BLOCK["set"] | {"devices": devices}
     run = create_run(store, plan(model="gmvae-v2", dataset="arcs", values=values))
-    with pool.open(9):
+    with pool.open(2):
         pool.start(run)
         process.poll.return_value = None
         assert pool.ended() == [] and pool.room == room

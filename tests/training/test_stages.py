@@ -6,6 +6,7 @@ import torch
 from mixviz.data import load
 from mixviz.models import MODELS
 from mixviz.models.gmvae_v2 import GMVAEv2, GMVAEv2Config
+from mixviz.training.checkpoints import has_checkpoint
 from mixviz.training.trainer import Trainer
 from tests.training.conftest import assert_same_training, begin, finish
 
@@ -105,6 +106,29 @@ def test_what_takes_long_between_steps_is_shown_until_it_is_over(store, monkeypa
     monkeypatch.setattr(Staged, "prepare", mapped)
     Trainer(store, begin(store, "staged")).train()
     assert said == ["UMAP of 7 observations: 25%", ""]
+
+
+def test_a_task_that_is_done_is_not_thrown_away_by_a_stop(store, eager, monkeypatch):
+    def long(self, x, generator):
+        store.send(run, "stop")
+        self.report("UMAP of 7 observations", 1.0)
+
+    run = begin(store, "staged")
+    monkeypatch.setattr(Staged, "prepare", long)
+    assert Trainer(store, run).train() == "stopped"
+    assert has_checkpoint(store.checkpoint_folder(run))
+
+
+def test_a_task_of_a_run_that_another_process_took_is_left(store, monkeypatch):
+    def long(self, x, generator):
+        store.update(run, owner="another")
+        self.report("UMAP of 7 observations", 0.5)
+        raise AssertionError("it went on")
+
+    run = begin(store, "staged")
+    monkeypatch.setattr(Staged, "prepare", long)
+    assert Trainer(store, run).train() == "running"
+    assert not store.get(run).message
 
 
 @pytest.mark.parametrize("task", ["prepare", "end_epoch"])
