@@ -259,9 +259,8 @@ class Measurer:
         """One-to-one accuracy and NMI of cluster numbers; the only use of labels."""
         clusters, labels = np.asarray(found), self.data.labels
         assert labels is not None
-        clusters = np.unique(clusters, return_inverse=True)[1]
-        count = int(clusters.max()) + 1
-        one_to_one = accuracies(clusters, np.zeros(len(clusters)), labels, count)["hungarian"]
+        member = clusters[:, None] == np.unique(clusters)  # (N, clusters)
+        one_to_one = accuracies(member, labels)["hungarian"]
         return {
             "accuracy": round(one_to_one, 4),
             "nmi": round(clustering_scores(clusters, labels)["nmi"], 4),

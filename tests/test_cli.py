@@ -22,6 +22,7 @@ from mixviz.runs import RunStore, Status
 from mixviz.training import sensible
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.jobs import Jobs
+from mixviz.training.requests import create_run
 
 TERMS = {"reconstruction", "conditional_prior", "w_prior", "z_prior", "consistency_violation"}
 KEYS = {
@@ -142,6 +143,7 @@ def test_run_that_diverged_says_so_and_is_not_resumed(home, capsys):
     status, out, err = call(capsys, "train", *rate, "--json")
     found = json.loads(out, parse_constant=pytest.fail)
     assert (status, found["status"]) == (1, "diverged")
+    assert found["verdict"] and found["seconds"] > 0 and found["samples_per_second"] > 0
     last = err.strip().splitlines()[-1]
     assert last.startswith(f"mixviz: run {found['run']} diverged: ")
     assert "not finite" in last
@@ -385,6 +387,32 @@ def test_resume_refuses_epochs_out_of_bounds(run, capsys):
     assert RunStore().get(run).config == before
 
 
+def test_resume_refuses_fewer_epochs_than_are_done(home, capsys):
+    run = printed_json(capsys, "train", "--epochs=2", *SHORT)["run"]
+    before = RunStore(home).get(run)
+    assert "2 epochs already" in refusal(capsys, "resume", run, "--epochs=1")
+    assert RunStore(home).get(run) == before
+
+
+def test_a_shared_run_that_cannot_be_trained_for_longer_keeps_its_scores(
+    home, capsys, tmp_path, monkeypatch
+):
+    run = printed_json(capsys, "train", "--epochs=2", *SHORT)["run"]
+    assert call(capsys, "export", run, tmp_path / "shared.mixviz")[0] == 0
+    monkeypatch.setenv("MIXVIZ_HOME", str(tmp_path / "other"))
+    assert call(capsys, "import", tmp_path / "shared.mixviz")[0] == 0
+    store = RunStore()
+    (shared,) = store.runs()
+    assert "without its optimiser" in refusal(capsys, "resume", shared.id, "--epochs=3")
+    assert store.get(shared.id) == shared and shared.result["accuracy"]
+
+
+def test_a_folder_that_cannot_hold_runs_is_said_in_one_line(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MIXVIZ_HOME", str(tmp_path / "file"))
+    assert "set MIXVIZ_HOME" in refusal(capsys, "runs")
+
+
 def test_import_refuses_what_is_no_bundle(home, capsys, tmp_path):
     refusal(capsys, "import", tmp_path / "missing.mixviz")
     (tmp_path / "text.mixviz").write_text("nothing")
@@ -399,6 +427,14 @@ def test_wrong_usage_has_status_2(capsys):
 
 
 # ---- steering --------------------------------------------------------------------------------
+
+
+def test_a_run_that_waits_takes_no_commands(home, capsys):
+    store = RunStore(home)
+    run = create_run(store, plan())
+    store.queue(run)
+    assert "waits to be trained" in refusal(capsys, "stop", run)
+    assert store.open_commands(run) == []
 
 
 def test_live_setting_is_checked_before_it_is_sent(home, capsys):
@@ -417,6 +453,10 @@ def test_live_setting_is_checked_before_it_is_sent(home, capsys):
         assert "stop it before" in refusal(capsys, "resume", run, "--epochs=3")
         assert store.events(run) == []
         assert call(capsys, "set", run, "z_prior_floor=1.5") == (0, "", "")
+        assert call(capsys, "pause", run) == (0, "", "")
+        while store.get(run).status is not Status.PAUSED:
+            assert jobs.alive(run)
+        assert f"mixviz continue {run}" in refusal_after_the_bar(capsys, "resume", run)
     finally:
         assert call(capsys, "stop", run) == (0, "", "")
         jobs.wait(run, 30)

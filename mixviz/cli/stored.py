@@ -5,7 +5,7 @@ import json
 
 from mixviz.cli.terminal import assignment, print_scores
 from mixviz.errors import MixvizError
-from mixviz.runs import Run, RunStore
+from mixviz.runs import Run, RunStore, Status
 
 
 def list_runs(options: argparse.Namespace) -> int:
@@ -35,7 +35,10 @@ def _live_run(store: RunStore, name: str) -> Run:
 def send(options: argparse.Namespace) -> int:
     """Send a command to a run, wherever it trains."""
     store = RunStore()
-    store.send(_live_run(store, options.run).id, options.sends)
+    run = _live_run(store, options.run)
+    if run.status is Status.QUEUED:
+        raise MixvizError(f"Run {run.id} waits to be trained; tell it once it has begun.")
+    store.send(run.id, options.sends)
     return 0
 
 

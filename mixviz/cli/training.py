@@ -10,6 +10,8 @@ from mixviz.cli.terminal import assignment, report_run, share_bar
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status
 
+_ALWAYS = ("verdict", "seconds", "samples_per_second")  # of runs too that did not end well
+
 
 def train(options: argparse.Namespace) -> int:
     """Train a model from its start."""
@@ -63,14 +65,9 @@ def resume(options: argparse.Namespace) -> int:
             "train a new one with a lower learning rate."
         )
     if options.epochs is not None:
-        if run.status.live:
-            raise MixvizError(f"Run {run.id} is training; stop it before changing its epochs.")
-        from mixviz.models import build
-        from mixviz.training.config import RunConfig
+        from mixviz.training.requests import change_epochs
 
-        config = dict(run.config)
-        config["run"] = build(RunConfig, config["run"] | {"epochs": options.epochs}).model_dump()
-        store.update(run.id, config=config)
+        change_epochs(store, run, options.epochs)
     check(Plan.from_json(store.get(run.id).config))
     return _train_here(store, run.id, options.json)
 
@@ -99,9 +96,9 @@ def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
         status = Trainer(store, run, progress).train()
     finished = store.get(run)
     if as_json:
-        print(
-            json.dumps({"run": run, "status": status, **chosen, **finished.result}, allow_nan=False)
-        )
+        seen = {name: getattr(finished, name) for name in _ALWAYS}
+        found = {"run": run, "status": status, **chosen, **seen, **finished.result}
+        print(json.dumps(found, allow_nan=False))
     else:
         report_run(finished)
     if status in (Status.DIVERGED, Status.FAILED):

@@ -80,8 +80,14 @@ class Source:
     @property
     def missing(self) -> str | None:
         """Why the set cannot be loaded and the command that gets it, or None if it can."""
-        if self.at_hand is None or self.at_hand():
-            return None
+        try:
+            if self.at_hand is None or self.at_hand():
+                return None
+        except OSError as error:
+            return (
+                f"{self.title} cannot be read ({error.filename}: {error.strerror}); set MIXVIZ_DATA to "
+                "a folder that may be entered"
+            )
         large = self.memory > 2 * _GIGABYTE
         note = f" ({self.memory / _GIGABYTE:.1f} GB in memory)" if large else ""
         return (

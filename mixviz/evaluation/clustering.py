@@ -13,15 +13,12 @@ def contingency(assignments: np.ndarray, labels: np.ndarray, components: int) ->
     return np.bincount(cells, minlength=components * classes).reshape(components, classes)
 
 
-def accuracies(
-    assignments: np.ndarray, confidences: np.ndarray, labels: np.ndarray, components: int
-) -> dict[str, float]:
+def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Clustering accuracy in [0, 1] under each of the three mappings of components to classes.
 
     Parameters
     ----------
-    assignments : (N,) component of each point
-    confidences : (N,) probability of that component
+    probabilities : (N, K) of the components; each point is in its most probable one
     labels : (N,) true classes, 0 and up
 
     Returns
@@ -29,15 +26,13 @@ def accuracies(
     dict
         `hungarian`: one-to-one, the best assignment (NVISA; AMM with K = number of classes).
         `majority`: each component takes its most frequent label (MPCC).
-        `most_confident`: each component takes the label of its most confident point (GMVAE, after
-        Makhzani et al. 2015).
+        `most_confident`: each component takes the label of the point with the highest probability
+        of it, whichever component that point is in (GMVAE, after Makhzani et al. 2015).
     """
-    table = contingency(assignments, labels, components)
+    assignments = probabilities.argmax(1)
+    table = contingency(assignments, labels, probabilities.shape[1])
     rows, columns = linear_sum_assignment(table, maximize=True)
-    # Sorted by confidence, the last point written for a component is its most confident one.
-    order = np.argsort(confidences, kind="stable")
-    chosen = np.full(components, -1)
-    chosen[assignments[order]] = labels[order]
+    chosen = labels[probabilities.argmax(0)]  # (K,)
     total = len(labels)
     return {
         "hungarian": float(table[rows, columns].sum() / total),

@@ -98,8 +98,8 @@ def _settled(curves: Sequence[np.ndarray]) -> list[float] | None:
     return [float(low - 0.05 * rest), float(high + 0.05 * rest)]
 
 
-def metrics_figure(rows: Rows, uirevision: str | int) -> Spec:
-    """Draw accuracy by mapping over steps, in [0, 1]."""
+def metrics_figure(rows: Rows, uirevision: str | int, events: Sequence[Event] = ()) -> Spec:
+    """Draw accuracy by mapping over steps, in [0, 1]; `events` are marked."""
     known = set().union(*(metrics for _, _, metrics in rows))
     data = [
         _line(
@@ -113,7 +113,7 @@ def metrics_figure(rows: Rows, uirevision: str | int) -> Spec:
         if key in known
     ]
     y = axis("", range=[0, 1.02])
-    return {"data": data, "layout": layout(uirevision, axis("step"), y)}
+    return {"data": data, "layout": layout(uirevision, axis("step"), y, shapes=marks(events))}
 
 
 def column(rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mixviz.errors import MixvizError
 from mixviz.home import default_home
 from mixviz.runs.artifacts import Artifacts
 
@@ -71,10 +72,24 @@ class Database:
     """SQLite in write-ahead mode; safe to share between threads, each has its own connection."""
 
     def __init__(self, home: Path | None = None):
-        """Open the store, making it on first use and adding what an older one lacks."""
+        """Open the store, making it on first use and adding what an older one lacks.
+
+        Raises
+        ------
+        MixvizError
+            When the folder cannot be written.
+        """
         self.home = home or default_home()
-        self.home.mkdir(parents=True, exist_ok=True)
         self._local = threading.local()
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise MixvizError(
+                f"Runs cannot be kept in {self.home} ({error}); set MIXVIZ_HOME to a folder of your own."
+            ) from error
+
+    def _open(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.executescript(_SCHEMA)
         known = {row["name"] for row in self._db.execute("PRAGMA table_info(runs)")}

@@ -127,9 +127,11 @@ class RunStore(Catalogue, Curves, Steering):
         with self._exclusive() as db:
             found = self.get(run)
             if found.owner not in ("", owner) and found.status.live:
+                where = f"process {found.pid} on {found.host}"
                 raise MixvizError(
-                    f"Run {run} is being trained by process {found.pid} on {found.host}; "
-                    "pause or stop it first."
+                    f"Run {run} is paused in {where}; carry it on with: mixviz continue {run}."
+                    if found.status is Status.PAUSED
+                    else f"Run {run} is being trained by {where}; pause or stop it first."
                 )
             db.execute(
                 "UPDATE runs SET owner = ?, host = ?, pid = ?, heartbeat = ?, status = ?, message = '',"

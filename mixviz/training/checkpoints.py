@@ -74,6 +74,11 @@ def restore_moments(
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
+def can_go_on(folder: Path) -> bool:
+    """Whether training can go on here: from the start, or with the optimiser of the checkpoint."""
+    return not has_checkpoint(folder) or (folder / "optimizer.safetensors").exists()
+
+
 def load_state(folder: Path) -> dict[str, Any]:
     """Return the plain values of a checkpoint."""
     try:

@@ -129,7 +129,7 @@ def score(encoded: Encoded, labels: np.ndarray | None, overlap: np.ndarray) -> d
     usage = usage_of(encoded.assignments, components)
     metrics = degeneracy(encoded.responsibilities, usage, overlap)
     if labels is not None and len(labels):
-        metrics |= accuracies(encoded.assignments, encoded.confidences, labels, components)
+        metrics |= accuracies(encoded.responsibilities, labels)
     return metrics
 
 

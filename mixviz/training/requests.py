@@ -2,9 +2,10 @@
 
 from mixviz.data import source
 from mixviz.errors import MixvizError
-from mixviz.models import create, invalid, model_class
+from mixviz.models import build, create, invalid, model_class
 from mixviz.runs import Run, RunStore
-from mixviz.training.config import Plan
+from mixviz.training.checkpoints import can_go_on
+from mixviz.training.config import Plan, RunConfig
 from mixviz.training.device import make_fabric, stream
 
 
@@ -26,6 +27,31 @@ def check(plan: Plan) -> None:
         raise MixvizError(described.missing + ".")
     make_fabric(plan.run, model_class(plan.model).on_host)
     create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
+
+
+def change_epochs(store: RunStore, run: Run, epochs: int) -> None:
+    """Give a run that nobody trains another number of epochs.
+
+    Raises
+    ------
+    MixvizError
+        When the run is being trained, has more behind it, or cannot go on; nothing is changed then.
+    """
+    if run.status.live:
+        raise MixvizError(f"Run {run.id} is training; stop it before changing its epochs.")
+    plan = Plan.from_json(run.config)
+    values = plan.run.model_dump() | {"epochs": epochs}
+    total = build(RunConfig, values).epochs * run.steps_per_epoch
+    if run.step > total:
+        raise MixvizError(
+            f"Run {run.id} has trained {run.epoch:g} epochs already; take --epochs above that."
+        )
+    if run.step < total and not can_go_on(store.checkpoint_folder(run.id)):
+        raise MixvizError(
+            f"Run {run.id} was shared without its optimiser, as finished runs are, and cannot be "
+            "trained for longer; train a new one."
+        )
+    store.update(run.id, config={**run.config, "run": values})
 
 
 def check_live(run: Run, name: str, value: float) -> None:

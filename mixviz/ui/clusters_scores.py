@@ -20,7 +20,7 @@ from mixviz.ui.services import store
 _MAPPING_HELP = {
     "hungarian": "Every class gets one component of its own, by the best assignment.",
     "majority": "Every component counts as its most frequent class.",
-    "most_confident": "Every component counts as the class of its most confident observation.",
+    "most_confident": "Every component counts as the class of the observation that has the highest probability of it.",
 }
 
 
@@ -41,7 +41,7 @@ def scores_section(view: View) -> None:
 def _labelled(view: View) -> None:
     clustering, labels, matrix = view.clustering, view.labels, view.matrix
     assert labels is not None and matrix is not None
-    found = accuracies(clustering.assignments, clustering.confidences, labels, clustering.count)
+    found = accuracies(clustering.log_probabilities, labels)
     agreed = clustering_scores(clustering.assignments, labels)
     with st.container(horizontal=True):
         for name, value in found.items():

@@ -224,8 +224,9 @@ def estimate_text(chosen: Plan) -> str:
     }
     try:
         epoch = _timed({**described, "run": run})
-    except MixvizError as error:
-        return str(error)
+    except Exception as error:  # libraries raise many kinds; training will say the same
+        reason = str(error).partition("\n")[0]
+        return reason if isinstance(error, MixvizError) else f"No estimate: {reason}"
     total = epoch * chosen.run.epochs + chosen.run.slow_start
     return f"About {duration(epoch)} an epoch, {duration(total)} in all."
 

@@ -19,6 +19,7 @@ from mixviz.ui.runs import literal
 _SHORT = 270
 _TALL = 2 * _SHORT + 100  # as high as two short ones with their titles, beside which it stands
 SQUARE = 540
+LOW = 300
 
 
 def colouring(labelled: bool) -> str:
@@ -54,7 +55,7 @@ def latent(moment: Moment, key: str, height: int = _TALL) -> None:
     _plot(moment, "latent", key, height)
 
 
-def z_prior(moment: Moment, key: str) -> None:
+def z_prior(moment: Moment, key: str, height: int = _SHORT) -> None:
     """Curve of the z-prior, where the model has one."""
     if "z_prior" not in moment.snapshot.terms:
         return
@@ -65,7 +66,7 @@ def z_prior(moment: Moment, key: str) -> None:
             "overlaps; near log K each point belongs to one."
         ),
     )
-    _plot(moment, "z_prior", key)
+    _plot(moment, "z_prior", key, height)
 
 
 def terms(moment: Moment, key: str) -> None:

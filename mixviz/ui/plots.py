@@ -54,7 +54,8 @@ def _terms_figure(moment: Moment) -> tuple[Spec, str]:
 
 
 def _accuracy_figure(moment: Moment) -> tuple[Spec, str]:
-    return metrics_figure(moment.history.metrics, moment.run.id), "Accuracy over steps"
+    figure = metrics_figure(moment.history.metrics, moment.run.id, moment.events)
+    return figure, "Accuracy over steps"
 
 
 def _overlap_figure(moment: Moment) -> tuple[Spec, str]:

@@ -129,10 +129,16 @@ def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
     st.markdown(f"**{literal(run.name)}**")
     st.caption(f"step {step:,} · {literal(moment.snapshot.verdict)}")
     key = f"replay.{run.id}"
-    panels.latent(moment, key, panels.SQUARE)
-    panels.z_prior(moment, key)
-    if few:  # browsers hold few WebGL contexts
-        panels.density(moment, key)
+    if few:
+        panels.latent(moment, key, panels.SQUARE)
+        panels.z_prior(moment, key)
+        panels.density(moment, key)  # not of more runs: browsers hold few WebGL contexts
+    else:  # so that four runs stand on one screen
+        left, right = st.columns([3, 2])
+        with left:
+            panels.latent(moment, key, panels.LOW)
+        with right:
+            panels.z_prior(moment, key, panels.LOW)
     panels.pictures(moment)
 
 

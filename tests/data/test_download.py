@@ -8,6 +8,7 @@ import struct
 import tarfile
 import threading
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,14 @@ def mirror(server, monkeypatch):
     monkeypatch.setattr(mnist, "mirrors", [address])
     monkeypatch.setattr(mnist, "resources", resources)
     return served
+
+
+def test_a_folder_that_may_not_be_entered_makes_the_set_unavailable(monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert "Permission denied); set MIXVIZ_DATA" in source("mnist").missing
 
 
 def test_download_makes_the_set_available_and_reports_shares(mirror):

@@ -19,10 +19,11 @@ def points(table):
 def by_hand(table, confident):
     """Score a table in which the label of each component's most confident point is given."""
     assignments, labels = points(table)
-    confidences = np.full(len(labels), 0.5)
+    probabilities = 0.5 * np.eye(len(table))[assignments]
     for component, label in confident.items():
-        confidences[np.flatnonzero((assignments == component) & (labels == label))[0]] = 0.9
-    return accuracies(assignments, confidences, labels, len(table))
+        first = np.flatnonzero((assignments == component) & (labels == label))[0]
+        probabilities[first, component] = 0.9
+    return accuracies(probabilities, labels)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,12 @@ def test_hand_made_tables(table, confident, expected):
 
 @st.composite
 def clusterings(draw):
-    """K, assignments, labels and confidences, all of these small, confidences all different."""
+    """Probabilities (N, K), all of them different, and labels."""
     components, classes = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    size = draw(st.integers(1, 25))
-    some = st.lists(st.integers(0, components - 1), min_size=size, max_size=size)
+    size = draw(st.integers(1, 15))
     labels = st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)
-    order = draw(st.permutations(range(size)))
-    confidences = (np.array(order) + 1.0) / size
-    return components, np.array(draw(some)), np.array(draw(labels)), confidences
+    order = draw(st.permutations(range(size * components)))
+    return np.array(order).reshape(size, components) / len(order), np.array(draw(labels))
 
 
 def one_to_one(components, classes):
@@ -79,55 +78,60 @@ def best(mappings, assignments, labels):
 
 @given(clusterings())
 def test_brute_force_over_all_mappings(case):
-    components, assignments, labels, confidences = case
+    probabilities, labels = case
+    assignments, components = probabilities.argmax(1), probabilities.shape[1]
     classes = int(labels.max()) + 1
-    found = accuracies(assignments, confidences, labels, components)
+    found = accuracies(probabilities, labels)
     assert found["hungarian"] == pytest.approx(
         best(one_to_one(components, classes), assignments, labels)
     )
     assert found["majority"] == pytest.approx(
         best(product(range(classes), repeat=components), assignments, labels)
     )
-    mapping = {}
-    for k in set(assignments.tolist()):
-        mapping[k] = labels[np.argmax(np.where(assignments == k, confidences, -1))]
+    mapping = [max(zip(p, labels, strict=True))[1] for p in probabilities.T]
     expected = np.mean([mapping[k] == c for k, c in zip(assignments, labels, strict=True)])
     assert found["most_confident"] == pytest.approx(expected)
 
 
+def test_the_most_confident_point_of_a_component_may_be_in_another():
+    probabilities = np.array([[0.5, 0.4, 0.1], [0.3, 0.36, 0.34]])
+    found = accuracies(probabilities, np.array([0, 1]))
+    assert found == {"hungarian": 1.0, "majority": 1.0, "most_confident": 0.5}
+
+
 @given(clusterings())
 def test_one_to_one_and_most_confident_never_beat_the_majority(case):
-    components, assignments, labels, confidences = case
-    found = accuracies(assignments, confidences, labels, components)
+    probabilities, labels = case
+    found = accuracies(probabilities, labels)
     assert 0 < found["hungarian"] <= found["majority"] <= 1
-    assert 0 < found["most_confident"] <= found["majority"]
+    assert 0 <= found["most_confident"] <= found["majority"]
     assert found["majority"] >= np.bincount(labels).max() / len(labels) - 1e-12
 
 
 @given(clusterings(), st.data())
 def test_numbers_of_components_and_order_of_points_do_not_matter(case, data):
-    components, assignments, labels, confidences = case
-    renamed = np.array(data.draw(st.permutations(range(components))))[assignments]
+    probabilities, labels = case
+    columns = np.array(data.draw(st.permutations(range(probabilities.shape[1]))))
     order = np.array(data.draw(st.permutations(range(len(labels)))))
-    expected = accuracies(assignments, confidences, labels, components)
-    shuffled = accuracies(renamed[order], confidences[order], labels[order], components)
-    assert shuffled == pytest.approx(expected)
-    scores = clustering_scores(renamed[order], labels[order])
-    assert scores == pytest.approx(clustering_scores(assignments, labels), abs=1e-9)
+    shuffled = probabilities[order][:, columns]
+    assert accuracies(shuffled, labels[order]) == pytest.approx(accuracies(probabilities, labels))
+    scores = clustering_scores(shuffled.argmax(1), labels[order])
+    expected = clustering_scores(probabilities.argmax(1), labels)
+    assert scores == pytest.approx(expected, abs=1e-9)
 
 
 @given(clusterings())
 def test_components_without_points_change_nothing(case):
-    components, assignments, labels, confidences = case
-    expected = accuracies(assignments, confidences, labels, components)
-    more = accuracies(assignments, confidences, labels, components + 3)
-    assert more == pytest.approx(expected)
+    probabilities, labels = case
+    more = np.pad(probabilities, ((0, 0), (0, 3)), constant_values=-1)
+    assert accuracies(more, labels) == pytest.approx(accuracies(probabilities, labels))
 
 
 @given(clusterings())
 def test_ties_in_confidence_give_the_label_of_one_of_the_tied(case):
-    components, assignments, labels, _ = case
-    found = accuracies(assignments, np.ones(len(labels)), labels, components)["most_confident"]
+    probabilities, labels = case
+    assignments, components = probabilities.argmax(1), probabilities.shape[1]
+    found = accuracies(np.eye(components)[assignments], labels)["most_confident"]
     choices = [sorted(set(labels[assignments == k].tolist())) or [0] for k in range(components)]
     possible = [(np.array(m)[assignments] == labels).mean() for m in product(*choices)]
     assert any(found == pytest.approx(value) for value in possible)

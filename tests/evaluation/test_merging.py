@@ -72,10 +72,7 @@ def test_merging_every_cluster_of_a_class_makes_the_one_to_one_accuracy_perfect(
     labels = np.array([0, 0, 1, 1])
     logs = np.log(np.full((4, 4), 1e-6) + np.eye(4))
     apart, merged = (Clustering(logs, np.array(g)) for g in ([0, 1, 2, 3], [0, 0, 1, 1]))
-    before, after = (
-        accuracies(each.assignments, each.confidences, labels, each.count)
-        for each in (apart, merged)
-    )
+    before, after = (accuracies(each.log_probabilities, labels) for each in (apart, merged))
     assert before["hungarian"] == 0.5
     assert after["hungarian"] == before["majority"] == 1
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixviz.figures.curves import POINTS, metrics_figure, terms_figure, thinned, z_prior_figure
+from mixviz.runs import Event
 
 
 def by_name(spec):
@@ -78,7 +79,8 @@ def test_terms_are_in_the_units_of_the_model():
 
 def test_metrics_are_named_in_words():
     rows = [(0, 0.0, {"hungarian": 0.5, "majority": 0.6, "dead_components": 1.0})]
-    spec = metrics_figure(rows, 0)
+    spec = metrics_figure(rows, 0, [Event(3, "z_prior_floor", 1.5, 0.0)])
+    assert [shape["x0"] for shape in spec["layout"]["shapes"]] == [3]
     assert list(by_name(spec)) == ["one-to-one (Hungarian)", "majority label"]
     assert spec["layout"]["yaxis"]["range"][0] == 0
 

@@ -96,9 +96,7 @@ def test_scores_of_an_evaluation_are_of_the_whole_split(case):
     with evaluating(model):
         encoded = encode(model, torch.from_numpy(data.x))
     result = evaluate(model, data, 0, CPU)
-    assert result["accuracy"] == accuracies(
-        encoded.assignments, encoded.confidences, data.labels, 4
-    )
+    assert result["accuracy"] == accuracies(encoded.responsibilities, data.labels)
     assert (result["split"], result["dataset"]) == (data.split, data.name)
     assert result["verdict"].startswith("4 components, ")
 
@@ -188,7 +186,8 @@ def test_snapshot_shows_the_chosen_observations(case):
     assert snapshot.samples.shape[2:] == data.shape
     assert snapshot.samples.dtype == (np.float32 if data.kind == "vector" else np.uint8)
     assert snapshot.reconstructions.shape == shown.inputs.shape
-    expected = accuracies(snapshot.assignments, snapshot.confidences, shown.labels, 4)
+    with evaluating(model):
+        expected = accuracies(encode(model, watcher.x).responsibilities, shown.labels)
     assert expected.items() <= snapshot.metrics.items()
 
 
