@@ -17,9 +17,10 @@ from mixviz.ui.plots import drawn, units_of
 from mixviz.ui.runs import literal
 
 _SHORT = 270
-_TALL = 2 * _SHORT + 100  # as high as two short ones with their titles, beside which it stands
+TITLE = 50
+_TALL = 2 * (_SHORT + TITLE)  # as high as two short ones with their titles, beside which it stands
 SQUARE = 540
-LOW = 300
+LOW = 270
 
 
 def colouring(labelled: bool) -> str:

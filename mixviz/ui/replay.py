@@ -126,8 +126,7 @@ def _extent(run: Run) -> Extent:
 
 def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
     moment = _moment(run, step, colour_by)
-    st.markdown(f"**{literal(run.name)}**")
-    st.caption(f"step {step:,} · {literal(moment.snapshot.verdict)}")
+    st.caption(f"**{literal(run.name)}** · step {step:,} · {literal(moment.snapshot.verdict)}")
     key = f"replay.{run.id}"
     if few:
         panels.latent(moment, key, panels.SQUARE)
@@ -138,7 +137,7 @@ def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
         with left:
             panels.latent(moment, key, panels.LOW)
         with right:
-            panels.z_prior(moment, key, panels.LOW)
+            panels.z_prior(moment, key, panels.LOW - panels.TITLE)
     panels.pictures(moment)
 
 

@@ -15,7 +15,7 @@ from mixviz.models.gmvae_v2 import GMVAEv2Config
 from mixviz.runs import Event, Status
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.requests import create_run
-from mixviz.ui import steering
+from mixviz.ui import config_form, steering
 from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
 from mixviz.ui.plots import floor_history, units_of
 from mixviz.ui.runs import literal
@@ -347,3 +347,11 @@ def test_live_sliders_offer_the_current_value(store, rate):
     assert learning_rate.value == rate
     assert as_number(rate) in learning_rate.options
     assert live[f"live.{run}.z_prior_floor"].value == 0.35
+
+
+def test_what_cannot_be_timed_says_why(monkeypatch):
+    def fail(described):
+        raise ValueError("Fitting the mixture failed\nTry a floor.")
+
+    monkeypatch.setattr(config_form, "_timed", fail)
+    assert config_form.estimate_text(plan()) == "No estimate: Fitting the mixture failed"

@@ -50,6 +50,8 @@ def test_link_restores_four_runs_at_a_step_and_a_slider_moves_all(server, figure
     assert page.locator('.live-plot[aria-label^="Latent"] canvas').count() > 0
     traces = "[...document.querySelectorAll('.live-plot')].flatMap(d => d.data.map(t => t.uid))"
     assert sum(str(uid).startswith("label-") for uid in page.evaluate(traces)) == 4 * 5
+    lowest = "Math.max(...[...document.querySelectorAll('.live-plot')].map(d => d.getBoundingClientRect().bottom))"
+    assert page.evaluate(lowest) < 1000  # all four stand on one screen, the slider above them
 
     slider(page, "Step").focus()
     page.keyboard.press("ArrowRight")
