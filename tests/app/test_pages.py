@@ -355,3 +355,32 @@ def test_what_cannot_be_timed_says_why(monkeypatch):
 
     monkeypatch.setattr(config_form, "_timed", fail)
     assert config_form.estimate_text(plan()) == "No estimate: Fitting the mixture failed"
+
+
+def test_a_run_stopped_before_its_first_step_can_begin_again(store):
+    run = create_run(store, plan())
+    store.update(run, status=Status.STOPPED)
+    app = show("train", run)
+    assert "before its first step" in texts(app)
+    assert "Resume" in buttons(app)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((), ""),
+        (("stop",), "stops"),
+        (("pause", "checkpoint"), "pauses"),
+        (("stop", "pause"), "stops"),
+    ],
+)
+def test_what_waits_for_a_long_task_is_said_beside_it(store, asked, said):
+    run = create_run(store, plan())
+    store.claim(run, "somebody")
+    store.update(run, message="UMAP of 7 observations: 5%")
+    for name in asked:
+        store.send(run, name)
+    shown = texts(show("train", run))
+    assert "UMAP of 7 observations: 5%" in shown
+    assert ("as soon as this can be left" in shown) is bool(said)
+    assert f"The run {said}" in shown or not said
