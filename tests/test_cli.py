@@ -17,6 +17,7 @@ import torch
 from mixviz import __version__
 from mixviz.cli import app, main
 from mixviz.data import SOURCES
+from mixviz.errors import MixvizError
 from mixviz.models import MODELS, presets
 from mixviz.runs import RunStore, Status
 from mixviz.training import sensible
@@ -157,6 +158,7 @@ def test_run_that_diverged_says_so_and_is_not_resumed(home, capsys):
     ("options", "said"),
     [
         (["--set=network=conv28"], "Network conv28 needs images of 28x28 pixels"),
+        (["--set=likelihood=bernoulli"], "A Bernoulli likelihood needs values in [0, 1]"),
         (["--dataset=mnist"], "get it with: mixviz download mnist"),
         pytest.param(
             ["--set=device=cuda"],
@@ -173,11 +175,15 @@ def test_what_cannot_be_trained_is_refused_before_a_run_is_made(
     assert RunStore(home).runs() == []
 
 
-def test_run_that_failed_says_why(home, capsys):
-    status, _, err = call(capsys, "train", "--set=likelihood=bernoulli")
+def test_run_that_failed_says_why(home, capsys, monkeypatch):
+    def fail(model, x, generator):
+        raise MixvizError("These data have no clusters.")
+
+    monkeypatch.setattr(MODELS["gmvae-v2"], "prepare", fail)
+    status, _, err = call(capsys, "train", *SHORT)
     assert status == 1
     assert "Traceback" not in err
-    assert "failed: A Bernoulli likelihood needs values in [0, 1]" in err.splitlines()[-1]
+    assert "failed: These data have no clusters." in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,8 +1,11 @@
 """What may be asked of a run from outside: to be made, and to change while it trains."""
 
-from mixviz.data import source
+import torch
+
+from mixviz.data import load, source
 from mixviz.errors import MixvizError
 from mixviz.models import build, create, invalid, model_class
+from mixviz.models.objectives import check_unit_interval
 from mixviz.runs import Run, RunStore
 from mixviz.training.checkpoints import can_go_on
 from mixviz.training.config import Plan, RunConfig
@@ -21,12 +24,17 @@ def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
 
 
 def check(plan: Plan) -> None:
-    """Raise `MixvizError` if the data are missing, or the model or the device is not for them."""
+    """Raise `MixvizError` if the data are missing, or the model or the device is not for them.
+
+    Vectors are loaded where their values matter; those of images lie in [0, 1].
+    """
     described = source(plan.dataset)
     if described.missing:
         raise MixvizError(described.missing + ".")
     make_fabric(plan.run, model_class(plan.model).on_host)
     create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
+    if described.kind == "vector" and getattr(plan.settings, "likelihood", None) == "bernoulli":
+        check_unit_interval(torch.from_numpy(load(plan.dataset, plan.run.split).x))
 
 
 def change_epochs(store: RunStore, run: Run, epochs: int) -> None:
