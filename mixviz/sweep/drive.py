@@ -92,7 +92,7 @@ class Pool(Protocol):
         """Return the runs that were started, are no longer trained, and were not yet returned."""
 
     def stop(self) -> None:
-        """Ask the runs that train to stop with a checkpoint; may be asked again."""
+        """Ask the runs that train to stop; each keeps its last checkpoint. May be asked again."""
 
 
 def train_all(
@@ -102,7 +102,7 @@ def train_all(
 
     A run that the store has with the same configuration is taken as it is when it has finished or
     diverged, left alone while another process trains it, and carried on from its checkpoint
-    otherwise. Interrupted by SIGINT or SIGTERM, the runs in training stop with a checkpoint, so
+    otherwise. Interrupted by SIGINT or SIGTERM, the runs in training stop and keep their last checkpoint, so
     that the same call goes on where it ended. All runs are tagged with the name of the sweep.
 
     Raises

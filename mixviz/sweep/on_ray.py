@@ -226,7 +226,7 @@ class RayPool:
             return True
 
     def stop(self) -> None:
-        """Ask the runs that train to stop with a checkpoint; those that wait in Ray do not begin."""
+        """Ask the runs that train to stop, with their last checkpoint; those that wait do not begin."""
         self._stopped = True
         begun = ray.get(self._door.close.remote())
         for task, run in self._tasks.items():

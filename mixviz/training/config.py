@@ -55,7 +55,11 @@ class RunConfig(Settings):
         le=120,
     )
     checkpoint_seconds: float = setting(
-        30.0, "Seconds between checkpoints", "The most work that a crash can lose.", gt=0, le=3600
+        30.0,
+        "Seconds between checkpoints",
+        "The most work that a crash, or a stop between epochs, can lose.",
+        gt=0,
+        le=3600,
     )
     snapshot_points: int | None = setting(
         None,

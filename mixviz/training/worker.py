@@ -118,7 +118,7 @@ def serve(home: Path) -> None:
 
 
 def _train(home: Path, run: str) -> None:
-    """Train in a child, which never returns; SIGTERM stops the run with a checkpoint."""
+    """Train in a child, which never returns; SIGTERM stops the run, which keeps its last checkpoint."""
     from mixviz.training.trainer import Trainer
 
     code = 1

@@ -132,6 +132,8 @@ def _side_by_side(run: Run, step: int, colour_by: str, few: bool) -> None:
         panels.latent(moment, key, panels.SQUARE)
         panels.z_prior(moment, key)
         panels.density(moment, key)  # not of more runs: browsers hold few WebGL contexts
+    elif "z_prior" not in moment.snapshot.terms:
+        panels.latent(moment, key, panels.LOW)
     else:  # so that four runs stand on one screen
         left, right = st.columns([3, 2])
         with left:
