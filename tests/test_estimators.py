@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -179,6 +180,7 @@ def test_trains_as_a_run_does(estimator, tmp_path):
     """The same seed gives the weights of `mixviz train`, bit for bit."""
     settings = {name: getattr(estimator, name) for name in _run_settings(estimator)}
     settings |= {"components": 3, "epochs": 2, "batch_size": 2000, "seed": 7, "threads": 1}
+    settings |= {"device": "cpu"}  # as the estimator
     store = RunStore(tmp_path)
     model = estimator._models[getattr(estimator, "version", 1)]
     run = create_run(store, plan(model=model, dataset="arcs", values=settings))
@@ -428,7 +430,8 @@ def test_a_model_still_in_pretraining_has_no_bound(points):
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (GMVAE(n_components=0), "components=0"),
+        (GMVAE(n_components=0), "n_components=0"),
+        (NVISA(n_components=91, init="umap-gmm"), "91 clusters; take n_components=90"),
         (GMVAE(learning_rate=-1.0), "learning_rate"),
         (GMVAE(version=3), "choose one of: 2, 1"),
         (GMVAE(version=2, eta=0.5), "eta=0.5 is no setting of version=2"),
@@ -444,9 +447,26 @@ def test_wrong_parameters_are_value_errors_of_fit(points, estimator, message):
         estimator.fit(points[0])
 
 
-def test_images_outside_the_unit_interval_are_refused(images):
-    with pytest.raises(ValueError, match="likelihood=gaussian"):
-        clone(QUICK[0]).fit(images * 16)
+@each
+def test_images_outside_the_unit_interval_are_refused(estimator, images):
+    estimator = clone(estimator).fit(images)
+    for _ in range(2):  # nothing of the first try is left
+        with pytest.raises(ValueError, match=r"\[0, 1\].* from 0 to 16"):
+            estimator.fit(images * 16)
+        with pytest.raises(NotFittedError):
+            estimator.predict(images)
+
+
+@each_in_parts
+def test_every_part_is_checked(estimator, images):
+    estimator = clone(estimator)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="from 0 to 16"):
+            estimator.partial_fit(images * 16)
+    before = bits(estimator.partial_fit(images))
+    with pytest.raises(ValueError, match="from 0 to 16"):
+        estimator.partial_fit(images * 16)
+    assert bits(estimator) == before and len(estimator.history_) == 1
 
 
 def test_divergence_is_raised_and_its_history_kept(points, monkeypatch):
@@ -544,3 +564,16 @@ def test_parts_cannot_start_from_the_clusters_of_the_whole(estimator):
     for _ in range(2):  # nothing of the first try is left
         with pytest.raises(ValueError, match="umap-gmm looks for clusters in all the data"):
             parted.partial_fit(X)
+
+
+@pytest.mark.parametrize("estimator", [AMM, MPCC])
+def test_a_game_may_start_from_the_clusters_of_codes(estimator):
+    X, _ = make_blobs(150, centers=3, n_features=6, cluster_std=0.4, random_state=3)
+    start = {"init": "ae-gmm", "pretrain_epochs": 60, "teacher_epochs": 2}
+    before = torch.get_rng_state()
+    fitted = estimator(**start, **SHORT).fit(X.astype(np.float32))
+    assert torch.equal(before, torch.get_rng_state())
+    assert ["teacher" in terms for terms in fitted.history_] == [True, True, False]
+    assert bits(fitted) == bits(estimator(**start, **SHORT).fit(X.astype(np.float32)))
+    with pytest.raises(ValueError, match="ae-gmm looks for clusters in all the data"):
+        estimator(**start, **SHORT).partial_fit(X)

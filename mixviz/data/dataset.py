@@ -79,19 +79,32 @@ def joined(train: Dataset, test: Dataset) -> Dataset:
     return replace(train, split="all", x=x, labels=labels, columns=columns)
 
 
-def labelled_subset(data: Dataset, count: int, seed: int) -> Dataset:
-    """Choose `count` observations at random, of each class as many as its share, but at least one.
+def labelled_subset(
+    data: Dataset, count: int, seed: int, choice: Literal["shares", "random"] = "shares"
+) -> Dataset:
+    """Choose `count` observations at random.
 
-    A model that takes the frequencies of the classes from them is not misled by the luck of the draw.
+    Parameters
+    ----------
+    choice
+        `shares`: of each class as many as its share, but at least one, so that a model that takes the
+        frequencies of the classes from them is not misled by the luck of the draw. `random`: without
+        a look at any label.
 
     Raises
     ------
     MixvizError
-        When there are no labels, fewer asked for than there are classes, or more than observations.
+        When there are no labels, more asked for than observations, or, by shares, fewer than classes.
     """
     if data.labels is None:
         raise MixvizError(f"{data.name} has no labels, which this model needs; take another model.")
     order = np.random.default_rng(seed).permutation(len(data))
+    if choice == "random":
+        if count > len(data):
+            raise MixvizError(
+                f"{count} labelled observations of {data.name} cannot be chosen: give at most {len(data)}."
+            )
+        return _chosen(data, order[:count])
     classes, belongs, sizes = np.unique(data.labels[order], return_inverse=True, return_counts=True)
     if not len(classes) <= count <= len(data):
         raise MixvizError(
@@ -101,6 +114,12 @@ def labelled_subset(data: Dataset, count: int, seed: int) -> Dataset:
     turns = np.empty(len(order))  # a class of n comes again after every 1/n of all turns
     for number, size in enumerate(sizes):
         turns[belongs == number] = [-1, *(np.arange(1, size) + 0.5) / size]
-    indices = np.sort(order[np.argsort(turns, kind="stable")[:count]])
+    return _chosen(data, order[np.argsort(turns, kind="stable")[:count]])
+
+
+def _chosen(data: Dataset, rows: np.ndarray) -> Dataset:
+    """Return some rows of data with labels, in their order."""
+    assert data.labels is not None
+    indices = np.sort(rows)
     columns = {name: values[indices] for name, values in data.columns.items()}
     return replace(data, x=data.x[indices], labels=data.labels[indices], columns=columns)

@@ -1,5 +1,6 @@
 """What all estimators do: train a model of the registry and answer with it, in scikit-learn's words."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Self
@@ -108,10 +109,14 @@ class MixtureEstimator(
         Raises
         ------
         ValueError
-            Also for starts from UMAP's clusters, which are those of all the data.
+            Also for starts from clusters, which are those of all the data.
         """
-        new = not hasattr(self, "model_")
-        x = self._start(X, whole=False) if new else self._observations(X, fewest=2)
+        if hasattr(self, "model_"):
+            x = self._observations(X, fewest=2)
+            with _value_errors():
+                self.model_.check_data(x)
+        else:
+            x = self._start(X, whole=False)
         self._epoch(x)
         self.labels_ = self._encode(x).assignments.astype(np.int64)
         return self
@@ -119,8 +124,11 @@ class MixtureEstimator(
     def _start(self, X: ArrayLike, whole: bool = True) -> Tensor:
         """Build an untrained model for X, prepare it as a run does, and return X on its device.
 
-        X is the whole data, or the first part of them.
+        X is the whole data, or the first part of them. What they are refused for leaves an estimator
+        that is not fitted.
         """
+        if hasattr(self, "model_"):
+            del self.model_
         x = self._observations(X, reset=True, fewest=2)
         with _value_errors():
             device = make_fabric(self._run_config()).device
@@ -132,15 +140,16 @@ class MixtureEstimator(
                     f"init={getattr(settings, 'init', '')} looks for clusters in all the data; "
                     "take `fit`, or another init."
                 )
-            self.model_: MixtureModel = model
-            place(self.model_, device)
-            self.model_.train()
-            self.model_.make_optimizers()
-            self._noise = self._stream("noise", device=device)
-            self.history_: list[dict[str, float]] = []
+            place(model, device)
+            model.train()
+            model.make_optimizers()
+            noise = self._stream("noise", device=device)
             x = x.to(device)
             with self._threads():
-                self.model_.prepare(x, self._noise)
+                model.prepare(x, noise)
+        self.model_: MixtureModel = model
+        self._noise = noise
+        self.history_: list[dict[str, float]] = []
         return x
 
     def _epoch(self, x: Tensor, prepared: bool = False) -> dict[str, float]:
@@ -350,6 +359,9 @@ class MixtureEstimator(
 
     # ---- scikit-learn ----------------------------------------------------------------------
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -374,10 +386,10 @@ class MixtureEstimator(
 
 @contextmanager
 def _value_errors() -> Iterator[None]:
-    """Raise what the user can mend as scikit-learn does."""
+    """Raise what the user can mend as scikit-learn does, by the names it has there."""
     try:
         yield
     except Diverged:
         raise
     except MixvizError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(re.sub(r"\bcomponents=", "n_components=", str(error))) from error

@@ -31,8 +31,15 @@ from mixviz.models.networks.amm import (
     initialise_normal,
 )
 from mixviz.models.networks.amm_tables import amm_architecture
-from mixviz.models.objectives import full_precision, gaussian_log_prob, reparameterise
+from mixviz.models.objectives import (
+    check_pixels,
+    full_precision,
+    gaussian_log_prob,
+    reparameterise,
+)
 from mixviz.models.start import Lesson, TaughtModel
+
+_LEAST_LOG_C = -1e4  # of what a lesson says of p(c|z)
 
 
 class Inference(NamedTuple):
@@ -125,9 +132,10 @@ class AMM(TaughtModel):
             units = 1 if self.mixture.log_variance is not None else self.mixture.mean.in_features
             self.mixture.mean.weight.normal_(0.0, spread / math.sqrt(units), generator=generator)
 
-    def prepare(self, x: Tensor, generator: Generator) -> None:
-        """Find the clusters that teach, among all the data (N, *shape)."""
-        self.find_first(x, generator)
+    def check_data(self, x: Tensor) -> None:
+        """Refuse images that the decoder, which ends in a sigmoid, cannot make."""
+        if len(self.shape) == 3:
+            check_pixels(x)
 
     # ---- inference joint -------------------------------------------------------------------
 
@@ -246,7 +254,9 @@ class AMM(TaughtModel):
         with torch.no_grad():
             components = self._all_components()
         head = lesson.cross_entropy(q.c_mean.log_softmax(-1))
-        return (head + lesson.cross_entropy(self._log_posterior(q.z_mean, components))) / 2
+        # A component that no label was seen of has p(c) = 0.
+        bayes = self._log_posterior(q.z_mean, components).clamp(min=_LEAST_LOG_C)
+        return (head + lesson.cross_entropy(bayes)) / 2
 
     def evaluate_terms(self, x: Tensor, generator: Generator) -> Terms:
         """Return the terms of the game without an update."""
@@ -269,9 +279,10 @@ class AMM(TaughtModel):
         bayes = self.config.assignment == "bayes"
         return q.z_mean, self._log_posterior(q.z_mean) if bayes else q.c_mean.log_softmax(-1)
 
-    def bayes_log_responsibilities(self, x: Tensor) -> Tensor:
-        """log p(c|z) at the mean of z given x: (B, K), equation 19."""
-        return self._log_posterior(self.posterior(x)[0])
+    def classifiers(self, x: Tensor) -> dict[str, Tensor]:
+        """Both classifiers, each (B, K): the head, and p(c|z) at the mean of z (equation 19)."""
+        q = self.infer(x, None)
+        return {"head": q.c_mean.log_softmax(-1), "bayes": self._log_posterior(q.z_mean)}
 
     @torch.no_grad()
     def bayes_agreement(self, x: Tensor) -> Tensor:
@@ -340,7 +351,7 @@ class AMM(TaughtModel):
     def set_rate(self) -> None:
         """Give every optimiser the learning rate, halved as often as the epochs ask for."""
         config = self.config
-        rate = halved(config.learning_rate, int(self.epochs), config.halve_every)
+        rate = halved(config.learning_rate, self.counted(self.epochs), config.halve_every)
         for optimizer in self._optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -354,7 +365,7 @@ class AMM(TaughtModel):
     @property
     def epochs_over(self) -> int:
         """Epochs that are done."""
-        return int(self.epochs)
+        return self.counted(self.epochs)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the three optimisers."""

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from mixviz.models.config import Preset, setting
-from mixviz.models.start import GameStartConfig
+from mixviz.models.start_config import GameStartConfig
 
 
 class AMMConfig(GameStartConfig):

@@ -123,18 +123,22 @@ class AutoencoderModel(GradientModel):
     def pretraining(self) -> bool:
         """Whether the autoencoder is still trained alone."""
         return isinstance(self.config, PretrainedConfig) and (
-            int(self.epochs_done) < self.config.pretrain_epochs
+            self.counted(self.epochs_done) < self.config.pretrain_epochs
         )
 
     @property
     def fitted(self) -> bool:
         """Whether there is a mixture to start the next fit from."""
-        return int(self.epochs_done) > 0
+        return self.counted(self.epochs_done) > 0
+
+    def check_data(self, x: Tensor) -> None:
+        """Refuse data that the likelihood cannot have."""
+        if self.likelihood == "bernoulli":
+            check_unit_interval(x)
 
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
         """Fit the mixture to the latents of the untrained encoder, to have one from the start."""
-        if self.likelihood == "bernoulli":
-            check_unit_interval(x)
+        super().prepare(x, generator)
         self.refit(x, generator)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:

@@ -49,7 +49,9 @@ class MixtureModel(nn.Module, ABC):
     full_batch: ClassVar[bool] = False  # training_step wants all the data at once
     on_host: ClassVar[bool] = False  # computes with NumPy, so it stays on the processor
     units: ClassVar[str] = "nats"  # of the terms
-    semi_supervised: ClassVar[bool] = False  # `supervise` is called; the config has `labelled`
+    semi_supervised: ClassVar[bool] = (
+        False  # `supervise` is called; the config has `labelled` and `labelled_choice`
+    )
     parallel: ClassVar[bool] = False  # several processes can share its batches
 
     config: ModelConfig
@@ -58,8 +60,25 @@ class MixtureModel(nn.Module, ABC):
     # Is told what takes long between the steps, and which share of it is done.
     report: Callable[[str, float], None] = staticmethod(lambda task, share: None)
 
+    _counted: tuple[Tensor | None, int, int] = (None, -1, 0)  # buffer, its version, its value
+
+    def counted(self, count: Tensor) -> int:
+        """Value of a counting buffer (), read only when it has changed: reading waits for the device."""
+        buffer, version, value = self._counted
+        if buffer is not count or version != count._version:
+            value = int(count)
+            self._counted = (count, count._version, value)
+        return value
+
+    def check_data(self, x: Tensor) -> None:
+        """Raise `MixvizError` for data (N, *shape) that the model cannot make."""
+
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
-        """Start from all the data (N, *shape) where the model needs it, before the first step."""
+        """Check all the data (N, *shape), and start from them where the model needs it.
+
+        Called once, before the first step.
+        """
+        self.check_data(x)
 
     def supervise(self, x: Tensor, labels: Tensor) -> None:
         """Take the labelled observations (n, *shape) with their classes (n,), before anything else.
@@ -97,6 +116,10 @@ class MixtureModel(nn.Module, ABC):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Latent means (B, D) and log-responsibilities (B, K); a model may share their work."""
         return self.posterior(x)[0], self.log_responsibilities(x)
+
+    def classifiers(self, x: Tensor) -> dict[str, Tensor]:
+        """log p(c|x) (B, K) by each classifier's name; empty for models that have one."""
+        return {}
 
     @abstractmethod
     def components(self) -> Components:

@@ -32,11 +32,11 @@ from mixviz.models.start import (
     AT_ONCE,
     FITS,
     NOISE,
-    StartConfig,
     StartedModel,
     fit_classifier,
     moments,
 )
+from mixviz.models.start_config import StartConfig
 
 
 class GMVAEConfig(StartConfig):
@@ -163,16 +163,15 @@ class GMVAE(StartedModel):
 
     # ---- start -----------------------------------------------------------------------------
 
-    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
-        """Refuse data that the likelihood cannot have; find clusters that need no autoencoder."""
+    def check_data(self, x: Tensor) -> None:
+        """Refuse data that the likelihood cannot have."""
         if self.likelihood == "bernoulli":
             check_unit_interval(x)
-        self.find_first(x, generator)
 
     @property
     def epochs_over(self) -> int:
         """Epochs that are done, those of pretraining included; 0 where nothing depends on them."""
-        return 0 if self.config.start == "random" else int(self.epochs)
+        return 0 if self.config.start == "random" else self.counted(self.epochs)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
         """Count the epochs of a start; after the last of pretraining, start from clusters."""

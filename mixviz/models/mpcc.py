@@ -41,7 +41,13 @@ from mixviz.models.networks.mpcc import (
     start,
     use_standing_statistics,
 )
-from mixviz.models.objectives import full_precision, gaussian_kl, gaussian_log_prob, reparameterise
+from mixviz.models.objectives import (
+    check_pixels,
+    full_precision,
+    gaussian_kl,
+    gaussian_log_prob,
+    reparameterise,
+)
 from mixviz.models.start import Lesson, TaughtModel
 
 _LESSON_DEVIATION = 0.5  # of x around the generator's, in a range of 2
@@ -100,6 +106,11 @@ class MPCC(TaughtModel):
         """Return p(z|c), its start drawn from `generator`."""
         return LearnedPrior(self.config, self.latent_size, generator)  # type: ignore[arg-type]
 
+    def check_data(self, x: Tensor) -> None:
+        """Refuse images that the generator, which ends in a hyperbolic tangent, cannot make."""
+        if self.image:
+            check_pixels(x)
+
     def prepare(self, x: Tensor, generator: Generator) -> None:
         """Take mean and deviation of each feature, by which vectors are standardised.
 
@@ -109,7 +120,7 @@ class MPCC(TaughtModel):
             deviation = x.std(0, correction=0)
             self.offset.copy_(x.mean(0))
             self.scale.copy_(torch.where(deviation > 0, deviation, 1.0))
-        self.find_first(x, generator)
+        super().prepare(x, generator)
 
     # ---- data as the networks see them -------------------------------------------------------
 
@@ -281,7 +292,7 @@ class MPCC(TaughtModel):
     @property
     def epochs_over(self) -> int:
         """Epochs that are done."""
-        return int(self.epochs)
+        return self.counted(self.epochs)
 
     def evaluate_terms(self, x: Tensor, generator: Generator) -> Terms:
         """Return the terms; the generator that trains makes x~, not the averaged one."""
@@ -387,7 +398,7 @@ class MPCC(TaughtModel):
             for group in optimizer.param_groups:
                 setting = "prior_learning_rate" if name == "prior" else "learning_rate"
                 rate = getattr(self.config, setting)
-                group["lr"] = halved(rate, int(self.epochs), self.config.halve_every)
+                group["lr"] = halved(rate, self.counted(self.epochs), self.config.halve_every)
 
 
 def _loaded(model: nn.Module, _: object) -> None:

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from mixviz.models.config import ModelConfig, Preset, setting
-from mixviz.models.start import GameStartConfig
+from mixviz.models.start_config import GameStartConfig
 
 
 class AIMConfig(ModelConfig):

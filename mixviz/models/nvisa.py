@@ -95,18 +95,17 @@ class NVISA(StartedModel):
     def _gaussian(self) -> bool:
         return self.likelihood == "gaussian"
 
-    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
-        """Refuse data that the likelihood cannot have; find clusters that need no autoencoder."""
+    def check_data(self, x: Tensor) -> None:
+        """Refuse data that the likelihood cannot have."""
         if not self._gaussian:
             check_unit_interval(x)
-        self.find_first(x, generator)
 
     # ---- schedules ---------------------------------------------------------------------------
 
     @property
     def epochs_over(self) -> int:
         """Epochs that are done, those of pretraining included."""
-        return int(self.epochs)
+        return self.counted(self.epochs)
 
     @property
     def eps(self) -> float:
@@ -239,7 +238,7 @@ class NVISA(StartedModel):
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:
         """Count the epoch; after the last of pretraining, find clusters and start from them."""
         self.epochs += 1
-        if int(self.epochs) == self.config.autoencoder_epochs:
+        if self.counted(self.epochs) == self.config.autoencoder_epochs:
             self.eval()
             self._start_from_clusters(x, generator)
             self.train()
@@ -257,7 +256,7 @@ class NVISA(StartedModel):
         from sklearn.mixture import GaussianMixture  # two seconds
 
         if self.config.teaches:
-            self.find_clusters(x, generator, self._codes(x)[1] if self.config.maps_codes else None)
+            self.find_clusters(x, generator, self._codes(x)[1] if self.config.among_codes else None)
         order = torch.randperm(len(x), generator=generator, device=x.device)[:MOST_FITTED]
         seed = random_state(generator)
         features, codes = self._codes(x[order])

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import ValidationInfo, field_validator
 
 from mixviz.models.config import Preset, setting
-from mixviz.models.start import StartConfig
+from mixviz.models.start_config import StartConfig
 
 
 class NVISAConfig(StartConfig):

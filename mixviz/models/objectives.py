@@ -33,6 +33,15 @@ def check_unit_interval(x: Tensor) -> None:
         )
 
 
+def check_pixels(x: Tensor) -> None:
+    """Raise `MixvizError` unless x are images that a network can make whose output is bounded."""
+    if x.min() < 0 or x.max() > 1:
+        raise MixvizError(
+            "This model makes images with values in [0, 1] and these go from "
+            f"{x.min():.3g} to {x.max():.3g}; scale them."
+        )
+
+
 def gaussian_log_prob(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """log N(value; mean, exp(log_variance)), summed over the last dimension (...,)."""
     squared = (value - mean).square() * torch.exp(-log_variance)

@@ -16,7 +16,7 @@ moves away from the true class. On arcs the components then were the arcs, with 
 `own_discriminator` each game has to be matched by itself.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -44,11 +44,17 @@ class SAMMConfig(AMMConfig):
     labelled: int = setting(
         100,
         "Labelled observations",
-        "How many labels the model is shown, of observations chosen at random within each class; it sees "
-        "no others.",
+        "How many labels the model is shown; it sees no others.",
         paper="1000 on SVHN",
         ge=1,
         le=1_000_000,
+    )
+    labelled_choice: Literal["shares", "random"] = setting(
+        "shares",
+        "Choice of the labelled",
+        "shares takes of each class as many as its share of all the data, so that p(c) is not left to "
+        "the luck of the draw; random looks at no label before it has chosen.",
+        paper="random",
     )
     own_discriminator: bool = setting(
         False,
@@ -131,6 +137,7 @@ class SAMM(AMM):
             {
                 "components": 10,
                 "labelled": 1000,
+                "labelled_choice": "random",
                 "penalty_weight": 0.01,
                 "epochs": 100,
                 "batch_size": 100,

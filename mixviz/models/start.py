@@ -2,8 +2,9 @@
 
 `ae-gmm` is the start of NVISA and VaDE: an autoencoder, then a Gaussian mixture on its codes. The
 starts with UMAP (arXiv:1802.03426) look for the mixture among coordinates that keep neighbours
-together. Those coordinates are no latent space of the model, so its clusters cannot be copied into it:
-their responsibilities r teach q(c|x) through a term that fades away,
+together. Those coordinates are no latent space of the model, nor are the codes of an autoencoder that
+is not part of it, so such clusters cannot be copied into it: their responsibilities r teach q(c|x)
+through a term that fades away,
 
     objective - weight * E[ -sum_c r_c log q(c|x) ]
 
@@ -11,11 +12,10 @@ after which nothing is left but the objective of the model's paper.
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import ValidationInfo, field_validator
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,9 +23,16 @@ from torch.nn import functional
 from mixviz.embedding import UMAPSettings, fit_map
 from mixviz.errors import MixvizError
 from mixviz.models.base import GradientModel, MixtureModel, Terms
-from mixviz.models.config import ModelConfig, setting
-from mixviz.models.latent_fit import FittedMixture, quiet, random_state
+from mixviz.models.codes import learned_codes
+from mixviz.models.latent_fit import (
+    MOST_FITTED,
+    FittedMixture,
+    fit_mixture,
+    quiet,
+    random_state,
+)
 from mixviz.models.shares import random_values
+from mixviz.models.start_config import StartConfig, TeacherConfig
 
 FITS = 5  # of a mixture among an autoencoder's codes, of which the most likely is taken
 NOISE = 0.1  # share of the components' variance in which a q(z|x) starts
@@ -38,123 +45,6 @@ _RESTARTS = 20  # of the mixture among the coordinates: one in three finds the d
 _FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
 _SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
 _HEAD_DECAY = 1e-4  # keeps q(c|x) from certainty where the mixture is sure
-
-
-class TeacherConfig(ModelConfig):
-    """Settings of the teacher."""
-
-    teacher_epochs: int = setting(
-        6,
-        "Epochs of the teacher",
-        "Epochs in which q(c|x) is taught the clusters that UMAP found; the last third fades. "
-        "A run that ends before them is never on its own objective alone.",
-        ge=0,
-        le=10_000,
-    )
-    teacher_augment: bool = setting(
-        False,
-        "Move the teacher's images",
-        "Teach with images that are slightly shifted, turned and scaled; results are then those of "
-        "data augmentation.",
-    )
-    map_blur: float = setting(
-        0.0,
-        "Blur before UMAP",
-        "Standard deviation, in pixels, of a Gaussian blur of the images that UMAP sees, so that shapes "
-        "count more than the exact place of their edges. Vectors and codes are not blurred.",
-        ge=0,
-        le=10,
-    )
-
-    @property
-    def teaches(self) -> bool:
-        """Whether clusters that UMAP finds teach q(c|x)."""
-        return False
-
-    @property
-    def maps_codes(self) -> bool:
-        """Whether UMAP sees an autoencoder's codes in place of the data."""
-        return False
-
-    @property
-    def autoencoder_epochs(self) -> int:
-        """Epochs in which an autoencoder is trained before."""
-        return 0
-
-
-class _GameStart(ModelConfig):
-    """The choice of the start, before the teacher's settings."""
-
-    init: Literal["random", "umap-gmm"] = setting(
-        "random",
-        "Start",
-        "Where clusters come from: training alone, from random weights, or a Gaussian mixture on UMAP "
-        "coordinates of the data (umap-gmm).",
-        paper="random",
-    )
-
-
-class GameStartConfig(TeacherConfig, _GameStart):
-    """Settings of the start of a model of several players."""
-
-    @property
-    def teaches(self) -> bool:
-        """Whether clusters that UMAP finds teach q(c|x)."""
-        return self.init == "umap-gmm"
-
-
-class _Start(ModelConfig):
-    """The choice of the start; `pretrain_epochs` stands before `init`, which is checked against it."""
-
-    pretrain_epochs: int = setting(
-        0,
-        "Epochs of pretraining",
-        "First epochs, in which encoder and decoder are trained as an autoencoder.",
-        ge=0,
-        le=10_000,
-    )
-    init: Literal["auto", "random", "ae-gmm", "umap-gmm", "ae-umap-gmm"] = setting(
-        "auto",
-        "Start",
-        "Where clusters come from: training alone, from random weights, or a Gaussian mixture on an "
-        "autoencoder's codes (ae-gmm), on UMAP coordinates of the data (umap-gmm) or of the codes "
-        "(ae-umap-gmm); auto takes ae-gmm where there are epochs of pretraining, else random.",
-        paper="random; ae-gmm for NVISA and VaDE",
-        validate_default=True,
-    )
-
-    @field_validator("init")
-    @classmethod
-    def _codes_need_epochs(cls, init: str, values: ValidationInfo) -> str:
-        if init.startswith("ae-") and not values.data.get("pretrain_epochs", 0):
-            raise ValueError(f"{init} needs an autoencoder; take pretrain_epochs=1 or more")
-        return init
-
-
-class StartConfig(TeacherConfig, _Start):
-    """Settings of the start of a model of one objective."""
-
-    @property
-    def start(self) -> str:
-        """The start that is meant, without `auto`."""
-        if self.init == "auto":
-            return "ae-gmm" if self.pretrain_epochs else "random"
-        return self.init
-
-    @property
-    def autoencoder_epochs(self) -> int:
-        """Epochs of pretraining that take place."""
-        return 0 if self.start == "random" else self.pretrain_epochs
-
-    @property
-    def teaches(self) -> bool:
-        """Whether clusters that UMAP finds teach q(c|x)."""
-        return "umap" in self.start
-
-    @property
-    def maps_codes(self) -> bool:
-        """Whether UMAP sees an autoencoder's codes in place of the data."""
-        return self.start == "ae-umap-gmm"
 
 
 class Lesson(NamedTuple):
@@ -177,8 +67,8 @@ class TaughtModel(MixtureModel):
     teacher_strength
         What one nat of what the teacher minimises is worth at first, in units of what the model does.
     responsibilities
-        Of the clusters that UMAP found, (N, K), while they teach; else (0, K). Only models whose
-        config says so have it.
+        Of the clusters that were found first, (N, K), while they teach; else (0, K). Only models
+        whose config says so have it.
     """
 
     teacher_strength: ClassVar[float]
@@ -229,37 +119,51 @@ class TaughtModel(MixtureModel):
         if self.teacher and self.own_epochs >= self.teacher.teacher_epochs:
             self.responsibilities = self.responsibilities[:0]
 
-    def find_first(self, x: Tensor, generator: torch.Generator) -> None:
-        """Find clusters among data (N, *shape) where they need no autoencoder."""
-        if self.teacher and not self.teacher.autoencoder_epochs:
-            self.find_clusters(x, generator)
-
-    @torch.no_grad()
-    def find_clusters(
-        self, x: Tensor, generator: torch.Generator, codes: Tensor | None = None
-    ) -> None:
-        """Fit UMAP to data (N, *shape), or to their codes (N, D) where the config says so.
-
-        A Gaussian mixture among its coordinates gives the responsibilities. Codes that are not
-        finite leave no teacher; the terms show that training has diverged.
+    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
+        """Check the data (N, *shape), and find the clusters among them that need no pretrained model.
 
         Raises
         ------
         MixvizError
             When there are fewer observations than components.
         """
-        from sklearn.decomposition import PCA  # two seconds, with the next
-        from sklearn.mixture import GaussianMixture
-
+        super().prepare(x, generator)
         teacher = self.teacher
-        assert teacher is not None
+        if teacher is None or teacher.autoencoder_epochs:
+            return
+        codes = None
+        if teacher.codes_epochs:
+            self._enough(x)
+            codes = learned_codes(x, teacher.codes_epochs, generator, self.report)
+        self.find_clusters(x, generator, codes)
+
+    def _enough(self, x: Tensor) -> None:
         if len(x) < self.config.components:
             raise MixvizError(
                 f"{len(x)} observations cannot be {self.config.components} clusters; "
                 f"take components={len(x)} or less, or init=random."
             )
-        seed, seed_of_mixture = random_state(generator), random_state(generator)
-        values = codes if codes is not None and teacher.maps_codes else x
+
+    @torch.no_grad()
+    def find_clusters(
+        self, x: Tensor, generator: torch.Generator, codes: Tensor | None = None
+    ) -> None:
+        """Fit a Gaussian mixture to coordinates of data (N, *shape), whose responsibilities then teach.
+
+        The coordinates are UMAP's of the data, UMAP's of their codes (N, D), or the codes, as the
+        config says. Codes of the model itself that are not finite leave no teacher; the terms show that
+        training has diverged.
+
+        Raises
+        ------
+        MixvizError
+            When there are fewer observations than components.
+        """
+        teacher = self.teacher
+        assert teacher is not None
+        self._enough(x)
+        seeds = random_state(generator), random_state(generator)
+        values = codes if codes is not None and teacher.among_codes else x
         chosen = torch.arange(len(x), device=x.device)
         if len(x) > _MOST_MAPPED:
             chosen = torch.randperm(len(x), generator=generator, device=x.device)[:_MOST_MAPPED]
@@ -270,7 +174,18 @@ class TaughtModel(MixtureModel):
             deviations = (0, 0, teacher.map_blur, teacher.map_blur)
             points = gaussian_filter(points, deviations)
         points = points.reshape(len(points), -1)
-        what = "codes" if teacher.maps_codes else "observations"
+        cluster = self._cluster_mapped if teacher.uses_umap else self._cluster_codes
+        found = cluster(points, *seeds)
+        everyone = x.new_zeros(len(x), self.config.components)
+        everyone[chosen] = torch.from_numpy(found).to(everyone)
+        self.responsibilities = everyone
+
+    def _cluster_mapped(self, points: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
+        """Responsibilities (N, K) of a mixture among UMAP's coordinates of points (N, d)."""
+        from sklearn.decomposition import PCA  # two seconds, with the next
+        from sklearn.mixture import GaussianMixture
+
+        what = "codes" if self.teacher and self.teacher.among_codes else "observations"
         task = f"UMAP of {len(points):,} {what}, then a Gaussian mixture"
         self.report(task, 0.0)
         if min(points.shape) > _PRINCIPAL:
@@ -289,11 +204,25 @@ class TaughtModel(MixtureModel):
                 reg_covar=1e-4,
                 random_state=seed_of_mixture,
             ).fit(coordinates)
-            found = mixture.predict_proba(coordinates)
-        everyone = x.new_zeros(len(x), self.config.components)
-        everyone[chosen] = torch.from_numpy(found).to(everyone)
-        self.responsibilities = everyone
+            found: np.ndarray = mixture.predict_proba(coordinates)
         self.report(task, 1.0)
+        return found
+
+    def _cluster_codes(self, codes: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
+        """Responsibilities (N, K) of a mixture fitted to at most 10,000 of the codes (N, D)."""
+        task = f"A Gaussian mixture among {len(codes):,} codes"
+        self.report(task, 0.0)
+        order = np.random.default_rng(seed).permutation(len(codes))
+        codes = codes.astype(np.float64)
+        mixture = fit_mixture(
+            codes[order[:MOST_FITTED]],
+            self.config.components,
+            random_state=seed_of_mixture,
+            full=True,
+            restarts=FITS,
+        )
+        self.report(task, 1.0)
+        return mixture.responsibilities(codes)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take as many responsibilities as a checkpoint has."""

@@ -30,7 +30,8 @@ from mixviz.models.objectives import (
     gaussian_log_prob,
     reparameterise,
 )
-from mixviz.models.start import NOISE, StartConfig, StartedModel, moments
+from mixviz.models.start import NOISE, StartedModel, moments
+from mixviz.models.start_config import StartConfig
 
 
 class VaDEConfig(PretrainedConfig, StartConfig):
@@ -129,6 +130,10 @@ class VaDE(StartedModel, AutoencoderModel):
         self.logits = nn.Parameter(torch.zeros(config.components))
         self.expect_teacher()
 
+    def prepare(self, x: Tensor, generator: torch.Generator) -> None:
+        """Place the components among the latents; `refit` finds the clusters that teach."""
+        AutoencoderModel.prepare(self, x, generator)
+
     def log_posterior(self, z: Tensor) -> Tensor:
         """log p(c|z) by Bayes' rule for latents (..., D): (..., K)."""
         log_joint = self.logits.log_softmax(-1) + gaussian_log_prob(
@@ -173,7 +178,7 @@ class VaDE(StartedModel, AutoencoderModel):
     @property
     def epochs_over(self) -> int:
         """Epochs that are done, those of pretraining included."""
-        return int(self.epochs_done)
+        return self.counted(self.epochs_done)
 
     def rate(self) -> float:
         """Step size: after pretraining it decays every ten epochs (section 4.3)."""

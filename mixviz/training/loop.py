@@ -76,8 +76,9 @@ class Loop(ABC):
 
     def _supervise(self, model: MixtureModel) -> None:
         """Show a model its labelled observations, and no other label."""
-        count = model.config.labelled  # type: ignore[attr-defined]
-        chosen = labelled_subset(self.data, count, stream_seed(self.config.seed, "labels"))
+        config: Any = model.config
+        seed = stream_seed(self.config.seed, "labels")
+        chosen = labelled_subset(self.data, config.labelled, seed, config.labelled_choice)
         labels = torch.from_numpy(chosen.labels)
         model.supervise(
             self.fabric.to_device(torch.from_numpy(chosen.x)), self.fabric.to_device(labels)

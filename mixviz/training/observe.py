@@ -242,11 +242,13 @@ def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device
         `terms` (nats, mean over the split), `accuracy` by mapping, `nmi`, `ari`,
         `silhouette` (of the latents; None where all are in one cluster), `effective_components`,
         `dead_components`, `confident_share`, `split`, `dataset`; the scores that need labels are
-        None without them.
+        None without them. `classifiers` has the accuracy by mapping of each classifier, where there
+        are labels and a model with several.
     """
     x = torch.from_numpy(data.x).to(device)
     with evaluating(model):
         encoded = encode(model, x)
+        classifiers = {} if data.labels is None else by_classifier(model, x, data.labels)
         means, covariances, _ = mixture_arrays(model)
         terms = mean_terms(model, x, seed)
     metrics = score(encoded, data.labels, bhattacharyya(means, covariances))
@@ -265,4 +267,16 @@ def evaluate(model: MixtureModel, data: Dataset, seed: int, device: torch.device
         "split": data.split,
         "dataset": data.name,
         "verdict": verdict(len(means), [(0, metrics)]),
+        **({"classifiers": classifiers} if classifiers else {}),
     }
+
+
+def by_classifier(
+    model: MixtureModel, x: Tensor, labels: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Accuracy by mapping of each classifier on observations (N, *shape); call within `evaluating`."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in x.split(BATCH[x.ndim == 2]):
+        for name, log_c in model.classifiers(batch).items():
+            parts.setdefault(name, []).append(log_c.float().cpu().numpy())
+    return {name: accuracies(np.concatenate(found), labels) for name, found in parts.items()}

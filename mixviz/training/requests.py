@@ -37,19 +37,20 @@ def check(plan: Plan) -> None:
         check_unit_interval(torch.from_numpy(load(plan.dataset, plan.run.split).x))
 
 
-def change_epochs(store: RunStore, run: Run, epochs: int) -> None:
+def change_epochs(store: RunStore, run: Run, epochs: int | str) -> None:
     """Give a run that nobody trains another number of epochs.
 
     Raises
     ------
     MixvizError
-        When the run is being trained, has more behind it, or cannot go on; nothing is changed then.
+        When that is no number of epochs, or the run is being trained, has more behind it, or cannot go
+        on; nothing is changed then.
     """
     if run.status.live:
         raise MixvizError(f"Run {run.id} is training; stop it before changing its epochs.")
     plan = Plan.from_json(run.config)
-    values = plan.run.model_dump() | {"epochs": epochs}
-    total = build(RunConfig, values).epochs * run.steps_per_epoch
+    wanted = build(RunConfig, plan.run.model_dump() | {"epochs": epochs})
+    total = wanted.epochs * run.steps_per_epoch
     if run.step > total:
         raise MixvizError(
             f"Run {run.id} has trained {run.epoch:g} epochs already; take --epochs above that."
@@ -59,7 +60,7 @@ def change_epochs(store: RunStore, run: Run, epochs: int) -> None:
             f"Run {run.id} was shared without its optimiser, as finished runs are, and cannot be "
             "trained for longer; train a new one."
         )
-    store.update(run.id, config={**run.config, "run": values})
+    store.update(run.id, config={**run.config, "run": wanted.model_dump()})
 
 
 def check_live(run: Run, name: str, value: float) -> None:

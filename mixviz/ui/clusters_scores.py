@@ -22,6 +22,7 @@ _MAPPING_HELP = {
     "majority": "Every component counts as its most frequent class.",
     "most_confident": "Every component counts as the class of the observation that has the highest probability of it.",
 }
+_CLASSIFIERS = {"head": "the encoder's head", "bayes": "Bayes' rule, p(c|z)"}
 
 
 def scores_section(view: View) -> None:
@@ -35,6 +36,8 @@ def scores_section(view: View) -> None:
     )
     if view.matrix is not None:
         _labelled(view)
+        if not clustering.merged:
+            _classifiers(view.run)
     _unlabelled(view)
 
 
@@ -54,6 +57,19 @@ def _labelled(view: View) -> None:
             "Share of observations with the most frequent class of their component; the same "
             "number as accuracy by majority label.",
         )
+
+
+def _classifiers(run: Run) -> None:
+    """Say what each classifier of a model with several reached at the end of its run."""
+    found = run.result.get("classifiers")
+    if not found:
+        return
+    shares = ", ".join(
+        f"{scores['hungarian']:.1%} by {_CLASSIFIERS.get(name, literal(name))}"
+        for name, scores in found.items()
+    )
+    scored = literal(part(run.result["split"]))
+    st.caption(f"At the end of the run, one-to-one on the {scored}: {shares}.")
 
 
 def _unlabelled(view: View) -> None:

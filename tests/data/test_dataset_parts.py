@@ -47,6 +47,19 @@ def test_labelled_subset_has_the_shares_of_the_classes():
     assert np.bincount(few.labels).tolist() == [2, 1, 1]
 
 
+def test_a_random_choice_is_that_of_a_draw_without_a_look_at_the_labels():
+    labels = np.arange(1000) % 4
+    data = made(labels.tolist())
+    chosen = labelled_subset(data, 100, 5, "random")
+    other = made([0] * 1000)
+    np.testing.assert_array_equal(chosen.x, labelled_subset(other, 100, 5, "random").x)
+    counts = [np.bincount(labelled_subset(data, 100, s, "random").labels) for s in range(50)]
+    # Of a hypergeometric draw of 100 from four classes of 250.
+    assert np.var(counts) == pytest.approx(100 * 0.25 * 0.75 * 900 / 999, rel=0.4)
+    with pytest.raises(MixvizError, match="at most 1000"):
+        labelled_subset(data, 1001, 0, "random")
+
+
 @pytest.mark.parametrize("column", [0, 1])
 def test_within_a_class_every_observation_may_be_chosen(column):
     data = made([0] * 5 + [1] * 5)

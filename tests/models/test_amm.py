@@ -193,8 +193,13 @@ def test_learning_rate_reaches_all_players(lively):
 
 
 def trained_discriminator(make, seeded, q, p, steps):
-    """Return the terms of an AMM whose discriminator alone has learned to tell q from p."""
+    """Return an AMM whose discriminator alone has learned to tell q from p."""
     model = make("amm", (2,), components=3, penalty_weight=0.0, learning_rate=2e-3)
+    return tell_apart(model, seeded, q, p, steps)
+
+
+def tell_apart(model, seeded, q, p, steps):
+    """Let the discriminator of an AMM learn to tell q from p, from where it is."""
     model.inference = lambda x, generator: q(len(x), generator)
     model.synthesis = p
     optimizer = torch.optim.Adam(model.discriminator.parameters(), 2e-3, betas=(0.5, 0.999))
@@ -219,13 +224,17 @@ def toy(shift):
 
 
 def test_at_the_optimum_the_discriminator_is_one_half(make, seeded):
-    model = trained_discriminator(make, seeded, toy(0.0), toy(0.0), steps=60)
+    """Joints that differ make it certain; once they are matched it unlearns that."""
+    model = trained_discriminator(make, seeded, toy(0.5), toy(-0.5), steps=60)
+    joint = toy(0.0)(1000, seeded(4))
+    with torch.no_grad():
+        assert model.discriminator(*joint, None).sigmoid().std() > 0.2
+    tell_apart(model, seeded, toy(0.0), toy(0.0), steps=150)
     with torch.no_grad():
         _, _, terms = model.play(torch.zeros(4000, 2), seeded(9))
     assert terms["discriminator_loss"].item() == pytest.approx(math.log(4), abs=0.01)
     assert terms["generator_loss"].item() == pytest.approx(math.log(2), abs=0.02)
     assert terms["encoder_loss"].item() == pytest.approx(math.log(2), abs=0.02)
-    joint = toy(0.0)(1000, seeded(4))
     with torch.no_grad():
         half = model.discriminator(*joint, None).sigmoid()
     assert half.mean().item() == pytest.approx(0.5, abs=0.02)
@@ -326,7 +335,7 @@ def test_assignment_is_that_of_the_chosen_classifier_without_noise(
 ):
     model = lively(factorisation=factorisation, assignment=assignment).eval()
     head = model.infer(x, None).c_mean.log_softmax(1)
-    chosen = head if assignment == "head" else model.bayes_log_responsibilities(x)
+    chosen = head if assignment == "head" else model.classifiers(x)["bayes"]
     assert_close(model.log_responsibilities(x), chosen)
     assert torch.equal(model.log_responsibilities(x), model.log_responsibilities(x))
 
@@ -350,7 +359,7 @@ def test_bayes_classifier_is_that_of_the_mixture(lively, x):
         joint.logsumexp(1), MixtureSameFamily(Categorical(mixture.weights), normals).log_prob(z)
     )
     expected = joint - joint.logsumexp(1, keepdim=True)
-    found = model.bayes_log_responsibilities(x)
+    found = model.classifiers(x)["bayes"]
     assert_close(found, expected)
     assert found.exp().std() > 0.05, "the components must differ for the test to say anything"
 
@@ -359,7 +368,7 @@ def test_bayes_classifier_is_that_of_the_mixture(lively, x):
 def test_agreement_is_the_share_on_which_both_classifiers_agree(lively, seeded, x):
     model = lively().eval()
     head = model.log_responsibilities(x).argmax(1).tolist()
-    bayes = model.bayes_log_responsibilities(x).argmax(1).tolist()
+    bayes = model.classifiers(x)["bayes"].argmax(1).tolist()
     expected = sum(a == b for a, b in zip(head, bayes, strict=True)) / len(x)
     assert model.evaluate_terms(x, seeded(0))["bayes_agreement"].item() == pytest.approx(expected)
 

@@ -167,3 +167,22 @@ def test_presets_have_their_own_names_and_known_data():
     for name, (model, found) in presets().items():
         assert preset(name) == (model, found)
         assert found.dataset in SOURCES
+
+
+def test_a_count_on_the_device_is_read_once_until_it_changes(make, seeded, x, monkeypatch):
+    """Reading waits for a GPU, and schedules ask in every step."""
+    model = make("nvisa", pretrain_epochs=1, components=4).train()
+    model.prepare(x, seeded(0))
+    model.make_optimizers()
+    read = []
+    original = torch.Tensor.__int__
+    monkeypatch.setattr(torch.Tensor, "__int__", lambda self: read.append(self) or original(self))
+    for _ in range(4):
+        model.training_step(x, seeded(1))
+    assert len(read) == 1 and model.epochs_over == 0
+    model.end_epoch(1, x, seeded(2))
+    assert model.epochs_over == 1 and not model.pretraining
+    copied = deepcopy(model)
+    model.load_state_dict(model.state_dict() | {"epochs": torch.tensor(5)})
+    assert (model.epochs_over, copied.epochs_over) == (5, 1)
+    assert model.to(torch.float64).epochs_over == 5

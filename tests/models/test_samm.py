@@ -1,5 +1,6 @@
 """Tests of the SAMM: its labelled game, the class frequencies, and the labels it never sees."""
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -9,6 +10,7 @@ from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status
 from mixviz.training import loop, requests, trainer
 from mixviz.training.config import plan
+from mixviz.training.device import stream_seed
 
 IMAGE = (1, 8, 8)
 LABELS = torch.tensor([0, 0, 0, 1, 2])
@@ -158,12 +160,13 @@ def trained(tmp_path, monkeypatch):
     """Return a function that trains a SAMM on digits with such labels, and gives its weights."""
     data = load("digits", "train")
 
-    def train(name: str, poison, shift: int = 0) -> dict[str, bytes]:
+    def train(name: str, poison, shift: int = 0, **settings) -> dict[str, bytes]:
         def read(*_) -> Dataset:
             return data.__class__(**{**vars(data), "labels": poison})
 
-        def subset(given: Dataset, count: int, seed: int) -> Dataset:
-            chosen = labelled_subset(data, count, seed)
+        def subset(given: Dataset, count: int, seed: int, choice: str) -> Dataset:
+            # By shares the choice itself depends on the labels: it is that of the true ones.
+            chosen = labelled_subset(given if choice == "random" else data, count, seed, choice)
             labels = (chosen.labels + shift) % 10
             return chosen.__class__(**{**vars(chosen), "labels": labels})
 
@@ -171,7 +174,7 @@ def trained(tmp_path, monkeypatch):
             monkeypatch.setattr(module, "load", read)
         monkeypatch.setattr(loop, "labelled_subset", subset)
         store = RunStore(tmp_path / name)
-        values = {"components": 10, "labelled": 40, "epochs": 1, "batch_size": 300}
+        values = {"components": 10, "labelled": 40, "epochs": 1, "batch_size": 300} | settings
         run = requests.create_run(store, plan(dataset="digits", model="samm", values=values))
         assert trainer.Trainer(store, run).train() is Status.FINISHED
         folder = store.checkpoint_folder(run)
@@ -187,3 +190,16 @@ def test_no_label_outside_the_subset_is_seen(trained):
     clean = trained("clean", truth)
     assert trained("poisoned", poisoned) == clean
     assert trained("shifted", truth, shift=1) != clean, "labels of the subset must matter"
+
+
+def test_nor_does_a_random_choice_see_one(trained):
+    """Not even the choice of the subset: all labels but those of the chosen are poisoned."""
+    data = load("digits", "train")
+    seed = stream_seed(0, "labels")
+    chosen = {tuple(x.ravel()) for x in labelled_subset(data, 40, seed, "random").x}
+    outside = [tuple(x.ravel()) not in chosen for x in data.x]
+    assert sum(outside) == len(data) - 40
+    poisoned = np.where(outside, 3, data.labels)
+    clean = trained("clean", data.labels, labelled_choice="random")
+    assert trained("poisoned", poisoned, labelled_choice="random") == clean
+    assert trained("shares", data.labels) != clean

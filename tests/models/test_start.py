@@ -63,10 +63,11 @@ def test_auto_is_the_start_that_pretraining_means():
     assert model_class("vade").Config().start == "ae-gmm"
 
 
+@pytest.mark.parametrize("name", ["gmvae-v2", "amm", "mpcc"])
 @pytest.mark.parametrize("init", ["ae-gmm", "ae-umap-gmm"])
-def test_codes_need_epochs(init):
+def test_codes_need_epochs(name, init):
     with pytest.raises(MixvizError, match="pretrain_epochs=1 or more"):
-        build(model_class("gmvae-v2").Config, {"init": init})
+        build(model_class(name).Config, {"init": init})
 
 
 def test_umap_finds_groups_and_tells_how_far_it_is(make, blobs, seeded):

@@ -1,4 +1,4 @@
-"""Tests of how clusters that UMAP finds teach the models of several players."""
+"""Tests of how clusters that are found first teach the models of several players."""
 
 import math
 
@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
+from mixviz.errors import MixvizError
 from mixviz.models import start
+from mixviz.models.latent_fit import fit_mixture
 from mixviz.models.start import Lesson
 
 GROUPS = 4
@@ -87,12 +89,37 @@ def test_teacher_reaches_the_encoder_alone(make, groups, name):
     assert all(n.startswith("encoder.") for n in moved)
 
 
+@pytest.mark.parametrize("name", ["amm", "samm"])
+def test_lesson_has_no_dropout_and_draws_from_nowhere(make, name):
+    """The networks of 28x28 images have dropout, whose masks must come from the run's generator."""
+    model = make(name, (1, 28, 28), components=GROUPS, init="umap-gmm").train()
+    lesson = Lesson(1.0, torch.rand((6, 1, 28, 28)), torch.eye(GROUPS)[[0, 1, 2, 3, 0, 1]])
+    before = torch.get_rng_state()
+    assert torch.equal(model.lesson_loss(lesson), model.lesson_loss(lesson))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_lesson_of_clusters_that_no_label_was_seen_of_is_finite(make, groups):
+    x, labels = groups
+    model = make("samm", (5,), components=GROUPS, init="umap-gmm", **QUICK["samm"]).train()
+    some = torch.arange(0, 300, 20)  # none of the last group
+    model.supervise(x[some], labels[some])
+    model.make_optimizers()
+    model.prepare(x, torch.Generator().manual_seed(0))
+    assert model.class_frequencies[-1] == 0
+    for rows in torch.arange(400).split(100):
+        model.rows = rows
+        terms = model.training_step(x[rows], torch.Generator().manual_seed(1))
+        assert all(value.isfinite() for value in terms.values())
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
 def test_teacher_of_the_amm_is_the_mean_cross_entropy_of_both_classifiers(make, groups):
     model = taught(make, "amm", groups)
     model.rows = torch.tensor([3, 150, 390, 12])
     batch = groups[0][model.rows]
     head = model.infer(batch, None).c_mean.log_softmax(1)
-    classifiers = head, model.bayes_log_responsibilities(batch)
+    classifiers = head, model.classifiers(batch)["bayes"]
     target = model.responsibilities[model.rows]
     by_hand = -sum(float((target * log_c.detach()).sum()) for log_c in classifiers) / (2 * 4)
     terms = model.training_step(batch, torch.Generator().manual_seed(2))
@@ -135,3 +162,42 @@ def test_clusters_of_the_samm_are_numbered_as_the_classes(make, groups):
         model.supervise(x[some], turned[some])
         model.find_clusters(x, torch.Generator().manual_seed(0))
         assert (model.responsibilities.argmax(1) == turned).float().mean() > 0.98
+
+
+@pytest.mark.parametrize("init", ["ae-gmm", "ae-umap-gmm"])
+@pytest.mark.parametrize("name", NAMES)
+def test_clusters_of_codes_are_the_groups(make, groups, name, init, monkeypatch):
+    _, labels = groups
+    mapped = []
+
+    def points_themselves(method, points, settings, count, progress):
+        mapped.append(points)
+        return points[:, :count], 0
+
+    def noted(points, *rest, **settings):
+        mapped.append(points)
+        return fit_mixture(points, *rest, **settings)
+
+    monkeypatch.setattr(start, "fit_map", points_themselves)
+    monkeypatch.setattr(start, "fit_mixture", noted)
+    model = taught(make, name, groups, init=init, pretrain_epochs=30)
+    assert [points.shape for points in mapped] == [(400, 10)]  # codes, not the points
+    assert torch.allclose(model.responsibilities.sum(1), torch.ones(400))
+    table = torch.zeros(GROUPS, GROUPS).index_put_(
+        (labels, model.responsibilities.argmax(1)), torch.ones(400), accumulate=True
+    )
+    assert sorted(table.argmax(1).tolist()) == list(range(GROUPS))
+    assert table.amax(1).sum() > 0.98 * 400
+    # The autoencoder's epochs are none of the run's: the teacher begins with the first.
+    assert model.own_epochs == 0
+    assert model.teacher_weight == model.teacher_strength
+
+
+def test_fewer_observations_than_components_train_no_autoencoder(make, groups):
+    x, _ = groups
+    said = []
+    model = make("amm", (5,), components=5, init="ae-gmm", pretrain_epochs=2, network="small")
+    model.report = lambda *progress: said.append(progress)
+    with pytest.raises(MixvizError, match="3 observations cannot be 5 clusters"):
+        model.prepare(x[:3], torch.Generator().manual_seed(0))
+    assert not said

@@ -41,6 +41,10 @@ CASES = {
         **{"init": "ae-umap-gmm", "pretrain_epochs": 1, "teacher_epochs": 2},
     },
     "taught game": {"model": "amm", "init": "umap-gmm", "teacher_epochs": 2},
+    "game taught codes": {
+        **{"model": "amm", "dataset": "digits", "batch_size": 500, "epochs": 2},
+        **{"init": "ae-gmm", "pretrain_epochs": 1, "teacher_epochs": 2},
+    },
     "taught generator": {"model": "mpcc", "epochs": 2, "init": "umap-gmm", "teacher_epochs": 2},
     "taught images": {
         **{"model": "vade", "dataset": "digits", "batch_size": 400, "teacher_augment": True},

@@ -30,8 +30,8 @@ class Dropout(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
-        """Drop values of x and scale up the others; in evaluation, return x."""
-        if not self.training or self.probability == 0:
+        """Drop values of x and scale up the others; in evaluation or without generator, return x."""
+        if generator is None or not self.training or self.probability == 0:
             return x
         kept = 1 - self.probability
         return x * torch.empty_like(x).bernoulli_(kept, generator=generator).div_(kept)
