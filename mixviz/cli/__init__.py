@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mixviz import __version__
 from mixviz.cli import app, choices, stored, training
@@ -53,8 +53,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line, without all its usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and where help is; exit with status 2."""
+        self.exit(2, f"mixviz: {message}; see: {self.prog} --help\n")
+
+
+def _count(text: str) -> int:
+    """Read an argument that counts something."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mixviz", description=__import__("mixviz").__doc__)
+    parser = _Parser(prog="mixviz", description=__import__("mixviz").__doc__)
     parser.add_argument("--version", action="version", version=f"mixviz {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -85,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     clustering.add_argument("dataset", help="see: mixviz datasets, mixviz add")
     clustering.add_argument(
-        "--components", type=int, metavar="K", help="how many (default: the data suggest it)"
+        "--components", type=_count, metavar="K", help="how many (default: the data suggest it)"
     )
     clustering.add_argument("--seed", default=0, help="the setting seed")
     clustering.add_argument("--name", default="", help="name shown in lists")
@@ -98,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_SWEEP_FILE,
     )
     sweep.add_argument("file", type=Path)
-    sweep.add_argument("--jobs", type=int, help="runs at once (default: one for each core)")
+    sweep.add_argument(
+        "--jobs", type=_count, help="runs at once (default: one for each GPU, else for each core)"
+    )
     sweep.add_argument(
         "--ray",
         nargs="?",
@@ -126,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "resume", training.resume, "Carry on an interrupted or stopped run from its checkpoint."
     )
     resume.add_argument("run")
-    resume.add_argument("--epochs", type=int, help="train to this many epochs instead")
+    resume.add_argument("--epochs", help="train to this many epochs instead")
     _json_option(resume)
     for name, help in (
         ("pause", "Pause a run, wherever it trains."),
@@ -140,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     live.add_argument("run")
     live.add_argument("assignment", metavar="NAME=VALUE")
     listing = add("runs", stored.list_runs, "List runs, newest first.")
-    listing.add_argument("--limit", type=int, default=100)
+    listing.add_argument("--limit", type=_count, default=100)
     _json_option(listing)
     evaluation = add(
         "evaluate", stored.evaluate, "Score a run's model on its own or another data set."
@@ -167,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         "--label", help="column that scores the clusters (default: guessed; '' for none)"
     )
     own.add_argument("--scaling", choices=("standardise", "range", "none"), default="standardise")
-    own.add_argument("--size", type=int, help="pixels along each side of images")
+    own.add_argument("--size", type=_count, help="pixels along each side of images")
     colours = own.add_mutually_exclusive_group()
     colours.add_argument("--grey", action="store_false", dest="colour", default=None)
     colours.add_argument("--colour", action="store_true", dest="colour", default=None)

@@ -55,3 +55,6 @@ def print_scores(run: Run, result: dict[str, Any]) -> None:
     if result["accuracy"]:
         scores = result["accuracy"] | {"nmi": result["nmi"], "ari": result["ari"]}
         print("scores   " + "  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    for name, found in result.get("classifiers", {}).items():
+        shares = "  ".join(f"{mapping} {value:.3f}" for mapping, value in found.items())
+        print(f"by {name:<6}{shares}")

@@ -4,6 +4,7 @@ import argparse
 import json
 import signal
 import sys
+from collections import Counter
 from typing import Any
 
 from mixviz.cli.terminal import assignment, report_run, share_bar
@@ -113,29 +114,34 @@ def sweep(options: argparse.Namespace) -> int:
 
     from mixviz.sweep import LocalPool, Outcome, Pool, read_sweep, train_all
 
-    if options.jobs is not None and options.jobs < 1:
-        raise MixvizError(f"--jobs {options.jobs}: at least one run is trained at once.")
     sweep, store = read_sweep(options.file), RunStore()
     pool: Pool = LocalPool(store, options.jobs)
     if options.ray is not None:
         from mixviz.sweep.on_ray import RayPool
 
         pool = RayPool(store, sweep.resources, options.ray or None, options.jobs)
-    with tqdm(unit=" steps", file=sys.stderr, dynamic_ncols=True) as bar:
+    shape = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} runs [{elapsed}<{remaining}{postfix}]"
+    with tqdm(file=sys.stderr, dynamic_ncols=True, total=1, bar_format=shape) as bar:
 
         def progress(now: Outcome) -> None:
-            bar.total = now.total_steps
-            bar.set_postfix_str(f"{now.ended} of {now.planned} runs", refresh=False)
-            bar.update(now.steps - bar.n)
+            bar.total = now.planned
+            bar.set_postfix_str(f"{now.ended} ended", refresh=False)
+            bar.update(now.done - bar.n)
 
         outcome = train_all(store, sweep, pool, progress)
+        progress(outcome)
+    messages = {run: store.get(run, deleted=True).message for run in outcome.runs}
+    messages = {run: message for run, message in messages.items() if message}
     if options.json:
-        said = {"runs": outcome.runs, "best": outcome.best, "left_out": outcome.left_out}
+        said = {"runs": outcome.runs, "messages": messages}
+        said |= {"best": outcome.best, "left_out": outcome.left_out}
         print(json.dumps({"name": sweep.name, **said}))
     else:
         for status in Status:
             if count := outcome.count(status):
                 print(f"{status:<11}  {count}")
+        for message, count in Counter(messages.values()).items():
+            print(f"  of {count}: {message}")
         for reason, count in outcome.left_out.items():
             print(f"left out     {count}  {reason}")
         for found in outcome.best:

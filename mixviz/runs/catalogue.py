@@ -20,7 +20,6 @@ SHELVES: tuple[Shelf, ...] = ("active", "archived", "deleted")
 UNDO_SECONDS = 7 * 24 * 3600  # how long a deleted run can be brought back
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTE = 20, 40, 5_000
 
-# Settings of a run that change what is seen of it, or how fast, but not what comes out.
 # Settings that change where a run is computed or how it is watched, not what it learns, and its seed.
 OBSERVING = {
     "seed",
@@ -45,7 +44,7 @@ _SCORES = {
 }
 _PLAIN = (
     "id, created, name, model, dataset, status, step, total_steps, steps_per_epoch, seconds,"
-    " verdict, shipped, heartbeat, host, pid, tags, note, variant, seed, components, samples"
+    " coalesce(nullif(verdict, ''), message) AS verdict, shipped, heartbeat, host, pid, tags, note, variant, seed, components, samples"
 )
 _ON_SHELF = {
     "active": "deleted = 0 AND archived = 0",
@@ -70,7 +69,7 @@ class Catalogue(Database):
             (S), `seed`, `variant` (the same for runs whose configurations differ in the seed
             alone), `epoch`, `seconds`, the scores on `split`, `steered` (whether a live setting was
             changed), `tags` (lists), `note`, `created` (seconds since the epoch), `shipped`,
-            `verdict`.
+            `verdict`, or where there is none the message.
         """
         import pandas as pd
 
@@ -119,6 +118,17 @@ class Catalogue(Database):
         rows = self._db.execute(
             "SELECT * FROM runs WHERE variant = ? AND seed = ? AND deleted = 0 ORDER BY created DESC",
             (variant, seed),
+        )
+        return [read_run(row) for row in rows]
+
+    def akin(self, config: Mapping[str, Any]) -> list[Run]:
+        """Return the runs with the model, data set, seed and K of `config`, the newest first."""
+        self._describe_new()
+        _, seed, components, _ = _described(config)
+        rows = self._db.execute(
+            "SELECT * FROM runs WHERE model = ? AND dataset = ? AND seed IS ? AND components IS ?"
+            " AND deleted = 0 ORDER BY created DESC",
+            (config.get("model"), config.get("dataset"), seed, components),
         )
         return [read_run(row) for row in rows]
 

@@ -29,16 +29,20 @@ class Door:
     def begin(self, run: str, attempt: int) -> dict[str, bytes] | None:
         """Return the files of a run's checkpoint, if any; None once the sweep is being stopped.
 
-        What an earlier attempt wrote from now on is refused: it lost the run.
+        None too where, before the first attempt, somebody else began to train the run. What an
+        earlier attempt wrote from now on is refused: it lost the run.
         """
+        found = self._store.get(run, deleted=True)
+        if attempt == 1 and found.owner and found.status.live:
+            return None
         with self._lock:
             if self._closed:
                 return None
             self._begun.add((run, attempt))
         self._store.queue(run)
         folder = self._store.checkpoint_folder(run)
-        found = folder.iterdir() if has_checkpoint(folder) else ()
-        return {path.name: path.read_bytes() for path in found}
+        kept = folder.iterdir() if has_checkpoint(folder) else ()
+        return {path.name: path.read_bytes() for path in kept}
 
     def close(self) -> set[tuple[str, int]]:
         """Let no more runs begin, and return all that did."""

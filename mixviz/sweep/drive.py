@@ -4,14 +4,16 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mixviz.errors import MixvizError
 from mixviz.runs import Run, RunStore, Status
+from mixviz.runs.catalogue import OBSERVING
 from mixviz.sweep.spec import Sweep, Trial
+from mixviz.training.config import Plan
 from mixviz.training.requests import check, create_run
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ Progress = Callable[["Outcome"], None]
 
 @dataclass
 class Outcome:
-    """How far a sweep is: steps done and in all, runs by what became of them.
+    """How far a sweep is: runs by what became of them.
 
     Attributes
     ----------
@@ -44,8 +46,6 @@ class Outcome:
     """
 
     runs: dict[str, Status]
-    steps: int = 0
-    total_steps: int = 0
     done: float = 0.0
     planned: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
@@ -84,6 +84,9 @@ class Pool(Protocol):
     @property
     def room(self) -> int:
         """How many more runs may be started now."""
+
+    def takes(self, run: str) -> bool:
+        """Whether there is room for this run now."""
 
     def start(self, run: str) -> None:
         """Begin to train a run, or carry it on from its checkpoint; returns at once."""
@@ -145,6 +148,10 @@ def train_all(
                     waiting += [run for run in proposed if missing(store, run)]
                     if not proposed:
                         break
+                    if not waiting:  # all that was proposed has been trained before, or is being
+                        continue
+                if not pool.takes(waiting[0]):
+                    break
                 run = waiting.pop(0)
                 if missing(store, run):  # still: others may have taken it meanwhile
                     training.add(run)
@@ -230,27 +237,51 @@ def usable(store: RunStore, trial: Trial) -> Run | None:
 
     Runs that failed, that were steered, or that came with the program do not count.
     """
-    found = [
+    config = trial.plan.as_json()
+    found = _of_use(store, store.alike(config)) or _of_use(store, _older(store, config))
+    return max(found, key=lambda run: (run.status in OVER, run.step), default=None)
+
+
+def _of_use(store: RunStore, runs: Iterable[Run]) -> list[Run]:
+    return [
         run
-        for run in store.alike(trial.plan.as_json())
+        for run in runs
         if run.status is not Status.FAILED and not run.shipped and not store.events(run.id)
     ]
-    return max(found, key=lambda run: (run.status in OVER, run.step), default=None)
+
+
+def _older(store: RunStore, config: Mapping[str, Any]) -> Iterator[Run]:
+    """Return runs from before a setting was added, trained with what is now its default."""
+    wanted, settings = _learned(config), config["settings"]
+    for run in store.akin(config):
+        theirs, own = run.config.get("settings") or {}, run.config.get("run") or {}
+        fewer = theirs.keys() < settings.keys() or own.keys() < config["run"].keys()
+        same = all(settings.get(name) == value for name, value in theirs.items())
+        if fewer and same and _learned(run.config) == wanted:
+            yield run
+
+
+def _learned(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What decides what a run learns, but for its seed; None for another version's configuration."""
+    try:
+        whole = Plan.from_json(config).as_json()
+    except MixvizError:
+        return None
+    run = {name: value for name, value in whole["run"].items() if name not in OBSERVING}
+    return whole | {"run": run}
 
 
 def missing(store: RunStore, run: str) -> bool:
     """Whether a run is neither at its end nor trained by someone else."""
-    found = store.get(run)
+    found = store.get(run, deleted=True)
     return found.status not in OVER and not (found.owner and found.status.live)
 
 
 def outcome_of(store: RunStore, runs: Sequence[str]) -> Outcome:
     """Return how far runs are."""
-    found = [store.get(run) for run in runs]
+    found = [store.get(run, deleted=True) for run in runs]
     return Outcome(
         {run.id: run.status for run in found},
-        sum(run.total_steps if run.status in OVER else run.step for run in found),
-        sum(run.total_steps for run in found),
         sum(1.0 if run.status in ENDED else _part(run) for run in found),
         len(runs),
     )

@@ -83,7 +83,7 @@ class _FarTrainer(Trainer):
 
 
 def _train(door: Any, run: str, attempt: int, environment: Mapping[str, str]) -> str | None:
-    """Train a run to its end in a worker; returns its status, None if the sweep was stopped."""
+    """Train a run to its end in a worker; returns its status, None if that is no longer wanted."""
     os.environ.update(environment)
     files = ray.get(door.begin.remote(run, attempt))
     if files is None:
@@ -194,6 +194,10 @@ class RayPool:
         """How many more runs may be started now."""
         most = self._capacity() + _AHEAD
         return min(most, self._jobs or most) - len(self._tasks)
+
+    def takes(self, run: str) -> bool:
+        """Whether there is room for this run now: every run needs the same."""
+        return self.room > 0
 
     def start(self, run: str) -> None:
         """Submit a run to Ray."""

@@ -31,14 +31,15 @@ SCORES = {
     "effective_components": "effective components",
 }
 _KEPT = ("nmi", "ari", "silhouette", "effective_components", "seconds", "verdict", "split")
+_CLASSIFIERS = {"head": "the head", "bayes": "Bayes' rule"}
 _COMPARED = ("epochs", "batch_size", "split", "precision")  # settings of a run that change it
 _NONE = "–"
 _INTRODUCTION = """\
 # Results
 
 Mean and standard deviation over seeds; accuracies are shares of the observations scored, under the
-mapping named. Time is the median wall time of training one run, from its first step on: UMAP of a
-start before it comes on top, a minute and a half for MNIST on two cores. Other work ran beside some of the
+mapping named. Time is the median wall time of training one run, from its first step on: what a start
+does before it comes on top, UMAP a minute and a half for MNIST on two cores. Other work ran beside some of the
 runs, whose times are upper bounds. A row without figures has not
 been run: for lack of time, or of its data, or of a GPU. Where no hardware and commit are named,
 the runs were made on two processor cores before these were recorded.
@@ -78,15 +79,18 @@ class Row:
         found = [factor * value for value in values if value is not None]
         if not found:
             return _NONE
-        digits = 3 if factor == 1.0 else 2
-        mean = f"{statistics.mean(found):.{digits}f}"
-        return f"{mean} ± {statistics.stdev(found):.{digits}f}" if len(found) > 1 else mean
+        return _mean(found, 3 if factor == 1.0 else 2)
 
     @property
     def seeds(self) -> str:
         """How many seeds there are, and how many of them did not reach the end."""
         early = len(self.records) - len(self.scored)
         return f"{len(self.records)} ({early} ended early)" if early else str(len(self.records))
+
+    @property
+    def trained_on(self) -> str:
+        """Parts of the data that were trained on."""
+        return "train and test" if self.trial.plan.run.split == "all" else "train"
 
     @property
     def time(self) -> str:
@@ -151,6 +155,8 @@ def record_of(run: Run, trial: Trial) -> Record:
     else:
         kept = {name: run.result.get(name) for name in _KEPT}
         record["result"] = {**(run.result.get("accuracy") or {}), **kept}
+        if several := run.result.get("classifiers"):
+            record["result"]["classifiers"] = several
     made = {name: run.result.get(name) for name in ("hardware", "commit")}
     return record | {name: value for name, value in made.items() if value}
 
@@ -233,10 +239,9 @@ def _same(plan: Plan, published: Published) -> bool:
 
 
 def _ours(row: Row, mapping: str) -> list[str]:
-    split = "train and test" if row.trial.plan.run.split == "all" else "train"
     return [
         row.spread(mapping, 100.0),
-        split,
+        row.trained_on,
         row.seeds,
         row.time,
         row.named("hardware"),
@@ -246,7 +251,8 @@ def _ours(row: Row, mapping: str) -> list[str]:
 
 
 def _dataset_section(name: str, found: Sequence[Row]) -> list[str]:
-    columns = ["model", "K", "S", *SCORES.values(), "seeds", "time", "hardware", "preset", "commit"]
+    columns = ["model", "K", "S", *SCORES.values(), "trained on"]
+    columns += ["seeds", "time", "hardware", "preset", "commit"]
     lines = [f"## {source(name).title}", "", *_header(columns)]
     here = [row for row in found if row.trial.plan.dataset == name]
     for row in here:
@@ -254,20 +260,43 @@ def _dataset_section(name: str, found: Sequence[Row]) -> list[str]:
         samples = getattr(settings, "samples", None)
         cells = [f"`{row.trial.plan.model}`", str(settings.components)]
         cells += [_NONE if samples is None else str(samples), *map(row.spread, SCORES)]
-        cells += [row.seeds, row.time, row.named("hardware"), _preset(row), row.named("commit")]
-        lines.append(_line(cells))
+        cells += [row.trained_on, row.seeds, row.time, row.named("hardware")]
+        lines.append(_line([*cells, _preset(row), row.named("commit")]))
     reasons = {
         row.trial.preset: preset(row.trial.preset)[1].reason for row in here if row.trial.preset
     }
     notes = [f"* `{name}`: {reason}" for name, reason in reasons.items() if reason]
+    notes += filter(None, map(_by_classifier, here))
     return [*lines, "", *notes, *([""] if notes else [])]
+
+
+def _by_classifier(row: Row) -> str:
+    """Say what each classifier of a model with several reaches; empty where no record tells."""
+    found = [record["result"].get("classifiers") for record in row.scored]
+    found = [scores for scores in found if scores]
+    if not found:
+        return ""
+    said = " and ".join(
+        f"{_mean([scores[name]['hungarian'] for scores in found])} by {_CLASSIFIERS.get(name, name)}"
+        for name in found[0]
+    )
+    seeds = f"{len(found)} seed" + "s" * (len(found) != 1)
+    return f"* {_preset(row)}, one-to-one by each classifier ({seeds}): {said}."
+
+
+def _mean(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and, of several values, standard deviation."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def _preset(row: Row) -> str:
     """The preset, with what was changed of it; without one, the settings that are no defaults."""
     if row.trial.preset:
         return f"`{row.trial.title}`"
-    changed = row.trial.plan.settings.model_dump(exclude_defaults=True, exclude={"components"})
+    plan = row.trial.plan
+    changed = plan.settings.model_dump(exclude_defaults=True, exclude={"components"})
+    changed |= plan.run.model_dump(exclude_defaults=True, include=set(_COMPARED))
     return " ".join(f"`{name}={value}`" for name, value in changed.items()) or "defaults"
 
 

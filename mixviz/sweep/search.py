@@ -180,7 +180,7 @@ class Search:
             for run in proposal.runs:
                 if proposal.scores.get(run) is not None:
                     continue
-                found = self._store.get(run)
+                found = self._store.get(run, deleted=True)
                 if found.status in ENDED:  # a run that failed may yet be trained again
                     proposal.scores[run] = score(found, self._sweep.search.criterion)
                 else:

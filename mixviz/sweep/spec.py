@@ -21,7 +21,8 @@ from pydantic import (
 
 from mixviz.data import source
 from mixviz.errors import MixvizError
-from mixviz.training.config import Plan, RunConfig, plan
+from mixviz.runs.catalogue import OBSERVING
+from mixviz.training.config import Plan, plan
 
 MOST_TRIALS = 10_000
 
@@ -306,8 +307,8 @@ class Variant:
 
     @staticmethod
     def _assigned(values: Mapping[str, Value]) -> list[str]:
-        """Settings as text, without those of the run alone."""
-        return [f"{k}={_shown(v)}" for k, v in values.items() if k not in RunConfig.model_fields]
+        """Settings as text, without those that change where a run is computed or how it is watched."""
+        return [f"{k}={_shown(v)}" for k, v in values.items() if k not in OBSERVING]
 
 
 def read_sweep(path: Path) -> Sweep:

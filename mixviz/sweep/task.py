@@ -21,7 +21,7 @@ def train_sweep(
     text
         The sweep in YAML.
     jobs
-        Runs at once; by default one for each core.
+        Runs at once; by default one for each GPU, or without one for each core.
     """
 
     def progress(now: Outcome) -> None:

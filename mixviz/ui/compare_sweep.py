@@ -1,7 +1,5 @@
 """Compare: a sweep of many runs is written, started, watched and stopped, and its groups shown."""
 
-import os
-
 import pandas as pd
 import streamlit as st
 
@@ -64,9 +62,9 @@ def sweep() -> None:
     with st.spinner("Reading the sweep …"):
         name, missing = _summary(text, busy)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        most = os.cpu_count() or 1
+        usual = _usual_jobs()
         jobs = st.number_input(
-            "Runs at once", 1, 64, most, key=keys.SWEEP_JOBS, width=140, disabled=busy
+            "Runs at once", 1, max(64, usual), usual, key=keys.SWEEP_JOBS, width=140, disabled=busy
         )
         if st.button(
             "Train what is missing",
@@ -122,6 +120,12 @@ def _task() -> str:
     from mixviz.sweep.task import TASK
 
     return TASK
+
+
+def _usual_jobs() -> int:
+    from mixviz.sweep import default_jobs
+
+    return default_jobs()
 
 
 def _summary(text: str, busy: bool) -> tuple[str, bool]:

@@ -3,12 +3,13 @@
 import os
 import signal
 import subprocess
+import time
 from unittest.mock import Mock
 
 import pytest
 
 from mixviz.runs import RunStore, Status
-from mixviz.sweep import LocalPool, Sweep, drive, train_all
+from mixviz.sweep import LocalPool, Sweep, drive, local, train_all
 from mixviz.training.config import plan
 from mixviz.training.requests import create_run
 from mixviz.training.trainer import Trainer
@@ -44,10 +45,12 @@ def test_only_what_is_missing_is_trained(store):
     outcome = train_all(store, sweep, LocalPool(store, 2), seen.append)
     assert set(outcome.runs.values()) == {Status.FINISHED}
     assert not outcome.interrupted
-    assert outcome.steps == outcome.total_steps == 40
+    assert outcome.share == 1
     assert len(outcome.runs) == len(store.runs()) == 2
     assert store.get(done).created == created
-    assert seen and all(each.steps <= 40 for each in seen)
+    assert seen[0].share == 0.5  # one of two, however many steps the other will have
+    shares = [each.share for each in seen]
+    assert shares == sorted(shares)
     assert all("made" in tags for tags in store.table()["tags"])
 
     again = train_all(store, sweep, LocalPool(store))
@@ -59,7 +62,7 @@ def test_interrupted_sweep_goes_on_where_it_ended(store):
     before = signal.getsignal(signal.SIGINT)
 
     def interrupt(outcome):
-        if outcome.steps > 3:
+        if outcome.share > 0.1:
             os.kill(os.getpid(), signal.SIGINT)
 
     outcome = train_all(store, sweep, LocalPool(store), interrupt)
@@ -122,16 +125,127 @@ def test_runs_that_wait_long_are_not_taken_for_interrupted(store, monkeypatch):
     assert set(seen[1:]) == {Status.QUEUED}
 
 
-@pytest.mark.parametrize(("devices", "room"), [(1, 3), (2, 2), (5, -1)])
-def test_a_run_on_several_devices_takes_the_room_of_several(store, monkeypatch, devices, room):
-    process = Mock()
-    monkeypatch.setattr(subprocess, "Popen", Mock(return_value=process))
-    pool = LocalPool(store, 4)
+def of_devices(store, devices):
     values = BLOCK["set"] | {"devices": devices}
-    run = create_run(store, plan(model="gmvae-v2", dataset="arcs", values=values))
+    return create_run(store, plan(model="gmvae-v2", dataset="arcs", values=values))
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Environments of the processes that would be started; none of them ends."""
+    environments = []
+
+    def start(command, env, **rest):
+        environments.append(env)
+        return Mock(returncode=0, poll=Mock(return_value=None))
+
+    monkeypatch.setattr(local.subprocess, "Popen", start)
+    return environments
+
+
+@pytest.mark.parametrize(("devices", "room"), [(1, 3), (2, 2), (5, -1)])
+def test_a_run_on_several_devices_takes_the_room_of_several(store, started, devices, room):
+    pool, run = LocalPool(store, 4), of_devices(store, devices)
     with pool.open(2):
+        assert pool.takes(run)
         pool.start(run)
-        process.poll.return_value = None
         assert pool.ended() == [] and pool.room == room
-        process.poll.return_value = 0
+        assert not pool.takes(of_devices(store, 4))
+        pool._training[run].process.poll.return_value = 0
         assert pool.ended() == [run] and pool.room == 4
+
+
+@pytest.mark.parametrize(
+    ("devices", "runs", "threads"),
+    [(1, 9, 1), (1, 2, 4), (2, 9, 1), (2, 1, 4), (4, 2, 1), (8, 1, 1)],
+)
+def test_cores_are_shared_out_among_the_processes(
+    store, started, monkeypatch, devices, runs, threads
+):
+    monkeypatch.setattr(local, "_cores", lambda: 8)
+    monkeypatch.setattr(local, "_gpus", list)
+    pool = LocalPool(store)
+    with pool.open(runs):
+        pool.start(of_devices(store, devices))
+    assert started[-1]["OMP_NUM_THREADS"] == str(threads)
+
+
+def test_gpus_are_shared_out_among_the_runs(store, started, monkeypatch):
+    monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
+    pool = LocalPool(store)
+    with pool.open(9):
+        assert pool.room == 3
+        for devices in (1, 2):
+            pool.start(of_devices(store, devices))
+        assert pool.room == 0
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in started] == ["4", "5,7"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    crowded = LocalPool(store, 4)
+    with crowded.open(9):
+        for _ in range(4):
+            crowded.start(of_devices(store, 1))
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in started[2:]] == ["0", "1", "2", "0"]
+
+
+def test_a_run_that_cannot_begin_fails_with_the_reason(store):
+    """Its process ends before it has told the store anything."""
+    (trial,) = made(seeds=1).trials()
+    run = create_run(store, trial.plan)
+    broken = store.get(run).config
+    store.update(run, config={**broken, "settings": {**broken["settings"], "components": -1}})
+    store.update(run, status=Status.STOPPED)  # as a sweep that was interrupted leaves it
+    pool = LocalPool(store, 1)
+    with pool.open(1):
+        pool.start(run)
+        while not pool.ended():
+            time.sleep(0.1)
+    assert store.get(run).status is Status.FAILED
+    assert "components=-1" in store.get(run).message
+
+
+def test_a_run_deleted_meanwhile_ends_nothing(store):
+    sweep = made()
+
+    def train(run):
+        if not pool.started:
+            assert Trainer(store, run).train() is Status.FINISHED
+            store.delete([run])
+        else:
+            assert Trainer(store, run).train() is Status.FINISHED
+
+    pool = HerePool(train)
+    outcome = train_all(store, sweep, pool)
+    assert list(outcome.runs.values()) == [Status.FINISHED] * 2
+    assert len(store.runs()) == 1
+
+
+def test_what_still_trains_is_stopped_when_a_sweep_breaks(store, started):
+    run, pool, process = of_devices(store, 1), LocalPool(store, 1), None
+
+    def broken():
+        with pool.open(1):
+            pool.start(run)
+            nonlocal process
+            process = pool._training[run].process
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    process.terminate.assert_called_once()  # commands sent before a run is claimed are forgotten
+
+
+def test_a_run_from_before_a_setting_was_added_counts(store):
+    (trial,) = made(seeds=1).trials()
+    done = create_run(store, trial.plan)
+    config = store.get(done).config
+    older = {name: value for name, value in config["settings"].items() if name != "map_blur"}
+    assert older.keys() < config["settings"].keys()
+    store.update(done, config={**config, "settings": older}, status=Status.FINISHED)
+    assert train_all(store, made(seeds=1), LocalPool(store)).runs == {done: Status.FINISHED}
+    failed = create_run(store, trial.plan)
+    store.update(failed, status=Status.FAILED)  # of just this configuration, and of no use
+    assert train_all(store, made(seeds=1), LocalPool(store)).runs == {done: Status.FINISHED}
+    store.update(done, config={**config, "settings": older | {"latent_size": 3}})
+    other = train_all(store, made(seeds=1), HerePool(lambda run: Trainer(store, run).train()))
+    assert done not in other.runs

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
@@ -76,7 +77,35 @@ def test_runs_that_ended_early_are_counted(store):
     failed = {"config": configuration(second.plan), "seed": 1, "result": {"failed": True}}
     text = report(rows(made, [record(first, 0.5), failed]), "a", "b")
     assert line(text, "`k-means`")[3] == "0.500"
-    assert line(text, "`k-means`")[8:] == ["2 (1 ended early)", "60 s", "–", "defaults", "–"]
+    assert line(text, "`k-means`")[8:] == [
+        *["train", "2 (1 ended early)", "60 s", "–", "`epochs=3`", "–"]
+    ]
+
+
+def test_settings_of_the_run_tell_rows_apart():
+    longer = {**K_MEANS, "set": {"components": 5, "epochs": [3, 9], "split": ["train", "all"]}}
+    text = report(rows(sweep(longer), []), "a", "b")
+    assert line(text, "`k-means`", "`epochs=3` |")[8] == "train"
+    assert line(text, "`k-means`", "`epochs=9` `split=all` |")[8] == "train and test"
+    titles = [trial.title for trial in sweep(longer, seeds=1).trials()]
+    assert titles[-1] == "k-means on arcs components=5 epochs=9 split=all"
+    preset = sweep({"presets": "v2-arcs-laptop", "set": {"epochs": 7, "device": "cpu"}})
+    assert line(report(rows(preset, []), "a", "b"), "`v2-arcs-laptop epochs=7` |")
+
+
+def test_both_classifiers_of_a_model_are_reported(store):
+    made = sweep({"models": "amm", "datasets": "arcs", "set": {"epochs": 1, "network": "small"}})
+    trials = made.trials()
+    assert train_all(store, made, LocalPool(store)).ended == 2
+    records = merged([], store, trials)
+    found = [record["result"]["classifiers"] for record in records]
+    assert all(found[i]["head"]["hungarian"] == records[i]["result"]["hungarian"] for i in (0, 1))
+    text = report(rows(made, records), "a", "b")
+    (note,) = [each for each in text.splitlines() if "by each classifier" in each]
+    for name, words in (("head", "by the head"), ("bayes", "by Bayes' rule")):
+        values = [scores[name]["hungarian"] for scores in found]
+        assert f"{mean(values):.3f} ± {stdev(values):.3f} {words}" in note
+    assert "(2 seeds)" in note
 
 
 def test_finished_runs_are_recorded_once(store):

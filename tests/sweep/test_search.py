@@ -10,6 +10,7 @@ from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status
 from mixviz.sweep import Sweep, train_all
 from mixviz.sweep.search import Search
+from mixviz.training.requests import create_run
 from mixviz.training.trainer import Trainer
 from tests.sweep.driver import HerePool
 
@@ -71,6 +72,20 @@ def test_repeating_continues_and_repeats_nothing(store):
     third = parabola(store)
     assert train_all(store, sweep(RATE, trials=12), third).runs == second.runs
     assert not third.started
+
+
+def test_what_was_trained_without_the_search_is_taken_as_it_is(store):
+    """Every combination has a finished run that is not the sweep's, so that nothing is to be started."""
+    made = sweep(K, model="k-means", trials=3)
+    (variant,) = made.variants_searched()
+    for components in range(2, 10):
+        run = create_run(store, variant.trial(0, {"components": components}).plan)
+        store.update(run, status=Status.FINISHED, result={"silhouette": components / 10})
+    pool = parabola(store)
+    outcome = train_all(store, made, pool)
+    assert not pool.started
+    assert list(outcome.runs.values()) == [Status.FINISHED] * 3
+    assert len(store.runs(100)) == 8
 
 
 def test_an_interrupted_combination_is_finished_first(store):

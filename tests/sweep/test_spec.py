@@ -31,10 +31,11 @@ def test_presets_bring_model_data_and_settings():
     assert trial.title == "dec-arcs-laptop"
 
 
-def test_settings_of_the_model_are_part_of_the_title():
-    block = {"models": "gmvae-v2", "datasets": "arcs", "set": {"components": [3], "epochs": 2}}
+def test_settings_that_decide_what_is_learned_are_part_of_the_title():
+    values = {"components": [3], "epochs": 2, "threads": 1, "device": "cpu", "snapshot_points": 99}
+    block = {"models": "gmvae-v2", "datasets": "arcs", "set": values}
     (trial,) = sweep(runs=[block]).trials()
-    assert trial.title == "gmvae-v2 on arcs components=3"
+    assert trial.title == "gmvae-v2 on arcs components=3 epochs=2"
 
 
 def test_a_run_that_two_blocks_name_is_one_trial():
