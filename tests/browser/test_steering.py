@@ -1,5 +1,6 @@
 """Tests of the way a newcomer goes: watch a mixture collapse, steer it, pause it, share the link."""
 
+import json
 import re
 import time
 
@@ -115,6 +116,15 @@ def test_collapse_is_watched_steered_and_shared(server, open_page):
         button(each, "Pause").wait_for()
     until(page, lambda: store.get(run).step > stands, "training goes on")
     second.close()
+
+    kept = store.checkpoint_folder(run) / "state.json"
+    assert json.loads(kept.read_bytes())["step"] == stands  # that of the pause
+    button(page, "Checkpoint").click()
+    until(page, lambda: json.loads(kept.read_bytes())["step"] > stands, "a checkpoint was written")
+    told = page.get_by_text(re.compile(r"[\d,]+ samples/s · .+ left")).first
+    expect(told).to_contain_text(re.compile(r"step [\d,]+ · "))
+    speed = float(re.search(r"([\d,]+) samples/s", told.inner_text())[1].replace(",", ""))
+    assert speed == pytest.approx(store.get(run).samples_per_second, rel=0.3)
 
     server.mixviz("set", run, "z_prior_floor=2")
     until(page, lambda: float(slider(page, FLOOR).input_value()) == 2, "λ from the terminal")
