@@ -55,8 +55,10 @@ CLUSTERING = [
     ),
     MPCC(
         2,
-        epochs=16,
+        epochs=10,
         batch_size=12,
+        width=8,
+        standing_passes=2,
         d_steps=1,
         e_steps=2,
         learning_rate=0.003,

@@ -15,6 +15,7 @@ from mixviz.analysis.suggest import stored_suggestion
 from mixviz.data import SOURCES
 from mixviz.errors import MixvizError
 from mixviz.models import MODELS, extra
+from mixviz.models.start_config import TeacherConfig
 from mixviz.training.config import Plan, RunConfig, plan
 from mixviz.training.estimate import seconds_per_epoch
 from mixviz.training.sensible import settings_for
@@ -43,10 +44,11 @@ def is_logarithmic(field: FieldInfo) -> bool:
 
 
 def help_text(config: type[BaseModel], name: str) -> str:
-    """Help of a setting, with the paper's value where it gives one."""
+    """Help of a setting, with the paper's value where it gives one and its name in commands."""
     paper = extra(config, name).get("paper")
     text = config.model_fields[name].description or ""
-    return f"{text} Paper: {paper}." if paper else text
+    said = f"{text} Paper: {paper}." if paper else text
+    return f"{said} In commands and messages: `{name}`."
 
 
 def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
@@ -228,7 +230,12 @@ def estimate_text(chosen: Plan) -> str:
         reason = str(error).partition("\n")[0]
         return reason if isinstance(error, MixvizError) else f"No estimate: {reason}"
     total = epoch * chosen.run.epochs + chosen.run.slow_start
-    return f"About {duration(epoch)} an epoch, {duration(total)} in all."
+    before = ", after clusters have been looked for" if _starts_from_clusters(chosen) else ""
+    return f"About {duration(epoch)} an epoch, {duration(total)} in all{before}."
+
+
+def _starts_from_clusters(chosen: Plan) -> bool:
+    return isinstance(chosen.settings, TeacherConfig) and chosen.settings.teaches
 
 
 def duration(seconds: float) -> str:

@@ -357,6 +357,16 @@ def test_what_cannot_be_timed_says_why(monkeypatch):
     assert config_form.estimate_text(plan()) == "No estimate: Fitting the mixture failed"
 
 
+@pytest.mark.parametrize(
+    ("init", "ends"), [("random", "in all."), ("umap-gmm", "after clusters have been looked for.")]
+)
+def test_an_estimate_says_what_it_leaves_out(monkeypatch, init, ends):
+    monkeypatch.setattr(config_form, "_timed", lambda described: 30.0)
+    text = config_form.estimate_text(plan(values={"init": init, "epochs": 10}))
+    assert text.startswith("About 30 s an epoch, 5 min in all")
+    assert text.endswith(ends)
+
+
 def test_a_run_stopped_before_its_first_step_can_begin_again(store):
     run = create_run(store, plan())
     store.update(run, status=Status.STOPPED)
