@@ -27,7 +27,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "arcs-v1-figure-2e": ("Arcs, GMVAE v1, η=0, α=1", ["--preset", "v1-figure-2e"]),
     "arcs-v1-figure-2f": ("Arcs, GMVAE v1, η=1, α=2", ["--preset", "v1-figure-2f"]),
     "arcs-gmm": ("Arcs, Gaussian mixture", ["--preset", "gmm-figure-2c"]),
-    "digits-v2": ("Digits, GMVAE v2", ["--preset", "v2-digits"]),
+    "digits-v2": ("Digits, GMVAE v2, K=20", ["--preset", "v2-digits"]),
     "mnist-v2": ("MNIST, GMVAE v2", ["--preset", "v2-mnist-laptop"]),
     **{
         f"digits-{name}": (

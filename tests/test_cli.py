@@ -302,6 +302,8 @@ def test_settings_of_a_model_and_of_the_run_are_listed(capsys, model):
     assert names == [*MODELS[model].Config.model_fields, *RunConfig.model_fields]
     live = [line.split("=")[0] for line in out.splitlines() if "[live" in line]
     assert tuple(live) == MODELS[model].Config.live_fields()
+    lines = dict(zip(names, out.splitlines(), strict=True))
+    assert "1 to 1000" in lines["components"] and "auto, cpu, cuda, mps" in lines["device"]
 
 
 def test_datasets_are_listed_with_what_is_missing(capsys, monkeypatch, tmp_path):

@@ -9,23 +9,29 @@ def presets(options: argparse.Namespace) -> int:
     """List the presets."""
     from mixviz.models import presets
 
-    for name, (model, preset) in presets().items():
-        print(f"{name:<18}  {model:<9}  {preset.dataset:<8}  {preset.title}")
+    rows = [(name, model, found.dataset, found.title) for name, (model, found) in presets().items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
     return 0
 
 
 def settings(options: argparse.Namespace) -> int:
     """List the settings of a model and of a run."""
     from mixviz.models import extra, model_class
+    from mixviz.models.config import allowed_values
     from mixviz.training.config import RunConfig
 
     for config in (model_class(options.model).Config, RunConfig):
         for name, field in config.model_fields.items():
             notes = extra(config, name)
             marks = ["live"] if notes.get("live") else []
+            marks += [allowed] if (allowed := allowed_values(config, name)) else []
             marks += [f"paper: {notes['paper']}"] if notes.get("paper") else []
             suffix = f" [{'; '.join(marks)}]" if marks else ""
-            print(f"{name}={field.default}  {field.description}{suffix}")
+            default = "none" if field.default is None else field.default
+            print(f"{name}={default}  {field.description}{suffix}")
     return 0
 
 

@@ -27,18 +27,32 @@ def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float
         `hungarian`: one-to-one, the best assignment (NVISA; AMM with K = number of classes).
         `majority`: each component takes its most frequent label (MPCC).
         `most_confident`: each component takes the label of the point with the highest probability
-        of it, whichever component that point is in (GMVAE, after Makhzani et al. 2015).
+        of it, whichever component that point is in (GMVAE, after Makhzani et al. 2015). Of several
+        whose probability is rounded to the same number, it is the one that is least probably elsewhere.
     """
     assignments = probabilities.argmax(1)
     table = contingency(assignments, labels, probabilities.shape[1])
     rows, columns = linear_sum_assignment(table, maximize=True)
-    chosen = labels[probabilities.argmax(0)]  # (K,)
+    chosen = labels[_most_confident(probabilities)]  # (K,)
     total = len(labels)
     return {
         "hungarian": float(table[rows, columns].sum() / total),
         "majority": float(table.max(axis=1).sum() / total),
         "most_confident": float((chosen[assignments] == labels).mean()),
     }
+
+
+def _most_confident(probabilities: np.ndarray) -> np.ndarray:
+    """Row with the highest probability of each component: (K,).
+
+    Near 1 probabilities are far apart in what they leave to the others, down to the smallest number.
+    """
+    if probabilities.shape[1] == 1:
+        return probabilities.argmax(0)
+    runner_up = np.partition(probabilities, -2, axis=1)[:, -2]  # (N,)
+    highest = probabilities == probabilities.max(0)
+    best: np.ndarray = np.where(highest, runner_up[:, None], np.inf).argmin(0)
+    return best
 
 
 def clustering_scores(assignments: np.ndarray, labels: np.ndarray) -> dict[str, float]:

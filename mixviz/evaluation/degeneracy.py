@@ -20,20 +20,18 @@ def bhattacharyya(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     covariances : (K, D) diagonals, or (K, D, D)
     """
     means, covariances = means.astype(np.float64), covariances.astype(np.float64)
-    difference = means[:, None] - means[None]  # (K, K, D)
-    if covariances.ndim == 2:
-        pooled = (covariances[:, None] + covariances[None]) / 2
-        mahalanobis = (difference**2 / pooled).sum(-1)
-        log_determinants = np.log(covariances).sum(-1)
-        pooled_log = np.log(pooled).sum(-1)
-    else:
-        mahalanobis, pooled_log = np.empty((2, len(means), len(means)))
-        for i, covariance in enumerate(covariances):  # K^2 matrices of an image's size are too many
-            pooled = (covariance + covariances) / 2
-            solved = np.linalg.solve(pooled, difference[i, ..., None])[..., 0]
-            mahalanobis[i] = (difference[i] * solved).sum(-1)
+    diagonal = covariances.ndim == 2
+    mahalanobis, pooled_log = np.empty((2, len(means), len(means)))
+    for i, covariance in enumerate(covariances):  # of all pairs at once they are too many
+        pooled, difference = (covariance + covariances) / 2, means[i] - means  # (K, D)
+        if diagonal:
+            solved = difference / pooled
+            pooled_log[i] = np.log(pooled).sum(-1)
+        else:
+            solved = np.linalg.solve(pooled, difference[..., None])[..., 0]
             pooled_log[i] = np.linalg.slogdet(pooled)[1]
-        log_determinants = np.linalg.slogdet(covariances)[1]
+        mahalanobis[i] = (difference * solved).sum(-1)
+    log_determinants = pooled_log.diagonal()
     distance = mahalanobis / 8 + pooled_log / 2 - (log_determinants[:, None] + log_determinants) / 4
     return np.exp(-np.maximum(distance, 0)).astype(np.float32)
 
@@ -125,7 +123,7 @@ def _state(components: int, metrics: dict[str, float]) -> tuple[str, str]:
     detail = f"{distinct} in use"
     if components == 1:
         return "a single Gaussian", detail
-    if distinct == 1 and dead >= components - 1:
+    if distinct == 1 and dead >= components - 1 and not blurred:
         return "everything in one cluster", detail
     if distinct <= 1 or blurred:
         return "merged, no clusters", detail

@@ -5,7 +5,6 @@ used, because it takes two seconds and every process that trains reads this file
 """
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mixviz.models.base import Components, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
+from mixviz.models.latent_fit import quiet
 
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
@@ -218,10 +218,7 @@ class GMMModel(ClassicalModel):
 
     def _ended(self, x: np.ndarray, seed: int) -> float:
         """Mean log-likelihood of x where expectation-maximisation ends from a start."""
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with quiet():
             return float(self._mixture(random_state=seed).fit(x).lower_bound_)
 
     def training_step(self, x: Tensor, generator: torch.Generator) -> Terms:
@@ -239,10 +236,7 @@ class GMMModel(ClassicalModel):
         return terms
 
     def _step(self, x: np.ndarray, **start: Any) -> None:
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with quiet():
             fitted = self._mixture(max_iter=1, **start).fit(x)
         self._store(means=fitted.means_, weights=fitted.weights_, covariances=fitted.covariances_)
 
@@ -312,10 +306,8 @@ class GMMModel(ClassicalModel):
 def _lloyd(x: np.ndarray, centres: np.ndarray, max_iter: int = 300) -> "KMeans":
     """Fit from given centres."""
     from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with quiet():
         return KMeans(len(centres), init=centres, n_init=1, max_iter=max_iter).fit(x)
 
 

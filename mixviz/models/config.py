@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from mixviz.errors import MixvizError, unknown
 
@@ -62,6 +64,16 @@ def extra(config: type[BaseModel], name: str) -> dict[str, Any]:
     return notes if isinstance(notes, dict) else {}
 
 
+def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
+    """Lower and upper bound of a setting; a bound that itself is excluded counts too."""
+    low = next(
+        (m.ge if isinstance(m, Ge) else m.gt for m in field.metadata if isinstance(m, (Ge, Gt))),
+        None,
+    )
+    high = next((m.le for m in field.metadata if isinstance(m, Le)), None)
+    return low, high  # type: ignore[return-value]
+
+
 def build(config: type[T], values: dict[str, Any]) -> T:
     """Validate `values`; raise `MixvizError` with one line that names the choices or the bounds."""
     for name in values:
@@ -78,12 +90,21 @@ def invalid(config: type[BaseModel], error: ValidationError) -> MixvizError:
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "settings"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return MixvizError(f"{name}={first['input']!r}: {message}{_bounds(config, name)}.")
+    allowed = _bounds(config, name) if name in config.model_fields else ""
+    return MixvizError(
+        f"{name}={first['input']!r}: {message}{f' (allowed: {allowed})' if allowed else ''}."
+    )
+
+
+def allowed_values(config: type[BaseModel], name: str) -> str:
+    """Say which values a setting takes, by its choices or its bounds; empty if any of its type."""
+    schema = config.model_json_schema()["properties"][name]
+    options = [schema, *schema.get("anyOf", [])]
+    choices = [str(choice) for option in options for choice in option.get("enum", ())]
+    return ", ".join(choices) or _bounds(config, name)
 
 
 def _bounds(config: type[BaseModel], name: str) -> str:
-    if name not in config.model_fields:
-        return ""
     schema = config.model_json_schema()["properties"][name]
     options = [schema, *schema.get("anyOf", [])]
     low = next((o["minimum"] for o in options if "minimum" in o), None)
@@ -92,4 +113,4 @@ def _bounds(config: type[BaseModel], name: str) -> str:
     if low is None and high is None and above is None:
         return ""
     lowest = f"above {above}" if above is not None else "-inf" if low is None else str(low)
-    return f" (allowed: {lowest} to {'inf' if high is None else high})"
+    return f"{lowest} to {'inf' if high is None else high}"

@@ -266,7 +266,7 @@ class GMVAE(StartedModel):
         """log p(c | z, w) by Bayes' rule with p(c) = 1/K, for z (..., D), w (..., W): (..., K)."""
         means, log_variances = self.mixture_at(w)
         log_joint = gaussian_log_prob(z.unsqueeze(-2), means, log_variances)
-        return log_joint - log_joint.logsumexp(-1, keepdim=True)
+        return log_joint.log_softmax(-1)
 
     def draw(self, x: Tensor, q: Recognition, generator: torch.Generator) -> Draws:
         """Draw S samples of (z, w) and evaluate every closed-form piece at them."""

@@ -101,7 +101,7 @@ class GMVAEv2(GMVAE):
             "Small network; twice as many components as digits.",
         ),
         "v2-mnist-laptop": Preset(
-            "MNIST in two minutes: small network, K=16",
+            "MNIST in minutes: small network, K=16",
             "mnist",
             {
                 "components": 16,

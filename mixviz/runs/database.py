@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,6 +67,7 @@ _ADDED = (
     "components INTEGER",
     "samples INTEGER",
 )
+_PATIENCE = 30.0  # seconds to wait for other processes
 
 
 class Database:
@@ -90,7 +92,16 @@ class Database:
             ) from error
 
     def _open(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait here as it does elsewhere: several may make the store at once.
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
         self._db.executescript(_SCHEMA)
         known = {row["name"] for row in self._db.execute("PRAGMA table_info(runs)")}
         for column in _ADDED:
@@ -103,7 +114,7 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                self.home / "runs.sqlite", timeout=30, isolation_level=None
+                self.home / "runs.sqlite", timeout=_PATIENCE, isolation_level=None
             )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -117,7 +128,8 @@ class Database:
         try:
             yield db
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # a full disk has ended it already
+                db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
 

@@ -74,7 +74,7 @@ class Run:
     @property
     def is_watched(self) -> bool:
         """Whether someone looks at the run just now."""
-        return time.time() - self.watched < WATCHED_FOR
+        return abs(time.time() - self.watched) < WATCHED_FOR
 
 
 @dataclass(frozen=True)
@@ -127,4 +127,4 @@ def _alive(host: str, pid: int, heartbeat: float) -> bool:
             return False
         except PermissionError:
             pass
-    return time.time() - heartbeat < STALE_AFTER
+    return abs(time.time() - heartbeat) < STALE_AFTER  # clocks may be set back

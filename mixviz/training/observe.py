@@ -171,7 +171,8 @@ class Observer:
         with evaluating(model):
             encoded = encode(model, self.x)
             means, covariances, weights = mixture_arrays(model)
-            terms = mean_terms(model, self.x[:TERM_POINTS], self.seed)
+            every = -(-len(self.x) // TERM_POINTS)  # rows may be in the order of their classes
+            terms = mean_terms(model, self.x[::every], self.seed)
             pictures = self._pictures(model)
         overlap = bhattacharyya(means, covariances)
         metrics = score(encoded, self.labels, overlap)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mixviz.data import Source
 from mixviz.models import model_class
+from mixviz.models.config import bounds
 
 STEPS = 4_000  # of training: minutes on two processor cores
 BATCH = (20, 200)
@@ -46,14 +47,16 @@ def settings_for(found: Source, model: str, components: int) -> dict[str, Any]:
     """Settings of a model and its run: steps enough, a small network, K and what goes with it."""
     batch = min(max(found.size // 10, BATCH[0]), BATCH[1])
     epochs = min(max(math.ceil(STEPS * batch / found.size), EPOCHS[0]), EPOCHS[1])
-    wanted = {
+    wanted: dict[str, Any] = {
         "components": components,
         "batch_size": batch,
         "epochs": epochs,
         "network": "auto" if found.shape == (2,) else "small",
-        "z_prior_floor": round(0.95 * math.log(components), 2),
     }
     fields = model_class(model).Config.model_fields
+    if "z_prior_floor" in fields:
+        highest = bounds(fields["z_prior_floor"])[1] or math.inf
+        wanted["z_prior_floor"] = min(round(0.95 * math.log(components), 2), highest)
     allowed = typing.get_args(fields["network"].annotation) if "network" in fields else ()
     if model in PRETRAINED:
         wanted["pretrain_epochs"] = epochs // 3

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +139,8 @@ class Trainer(Loop):
 
         def beat() -> None:
             while not ended.wait(HEARTBEAT):
-                self.store.touch(self.run, self.owner)
+                with suppress(sqlite3.Error):  # the next beat may find the database free
+                    self.store.touch(self.run, self.owner)
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -305,7 +307,10 @@ class Trainer(Loop):
 
     def _finish(self) -> None:
         """Write the last checkpoint and snapshot, and the scores on the whole split."""
-        self._checkpoint()
+        if (
+            self.step > self._first_step
+        ):  # else it is what was restored, whose optimiser was not needed
+            self._checkpoint()
         self._snapshot()
         seconds, speed = self.seconds, self.samples_per_second
         with self.fabric.autocast():
@@ -362,8 +367,8 @@ class Trainer(Loop):
                 self._checkpoint()
                 self._snapshot()
                 return True
-            if command.name == "pause" and self._pause():
-                return True
+            if command.name == "pause":
+                return self._pause()  # which carries out those that follow
         return False
 
     def _pause(self) -> bool:

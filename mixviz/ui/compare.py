@@ -59,6 +59,7 @@ def filtered() -> pd.DataFrame:
             required=True,
             format_func=str.capitalize,
             key=keys.COMPARE_SHELF,
+            bind="query-params",
         )
     table = store().table(shelf)
     first, second, third, fourth = st.columns(4)

@@ -156,6 +156,7 @@ def _choose_terms(options: list[str]) -> tuple[list[str], str]:
             required=True,
             format_func=lambda name: f"{name}s".capitalize(),
             key=keys.COMPARE_AXIS,
+            bind="query-params",
         )
     show_in_link(keys.COMPARE_TERMS, terms)
     return terms or [first], over

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -15,6 +15,7 @@ from mixviz.analysis.suggest import stored_suggestion
 from mixviz.data import SOURCES
 from mixviz.errors import MixvizError
 from mixviz.models import MODELS, extra
+from mixviz.models.config import bounds
 from mixviz.models.start_config import TeacherConfig
 from mixviz.training.config import Plan, RunConfig, plan
 from mixviz.training.estimate import seconds_per_epoch
@@ -24,16 +25,6 @@ from mixviz.ui.services import store
 
 _FIRST = ("components", "epochs", "batch_size", "seed")
 NO_PRESET = "defaults"
-
-
-def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
-    """Lower and upper bound of a setting; a bound that itself is excluded counts too."""
-    low = next(
-        (m.ge if isinstance(m, Ge) else m.gt for m in field.metadata if isinstance(m, (Ge, Gt))),
-        None,
-    )
-    high = next((m.le for m in field.metadata if isinstance(m, Le)), None)
-    return low, high  # type: ignore[return-value]
 
 
 def is_logarithmic(field: FieldInfo) -> bool:

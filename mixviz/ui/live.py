@@ -14,6 +14,15 @@ PROGRESS_TICK = 1.0
 PICTURES_TICK = 4.0
 OTHERS_TICK = 2.5
 
+_VERDICTS = """\
+*In use* are components with a tenth of an even share of the points or more, those in one place counting
+once; the others are *idle*.
+
+* *everything in one cluster*: one component has the points
+* *merged, no clusters*: at most one is in use, or points tell next to nothing about their component
+* *overlapping*: fewer than half of the points have a component with a probability above 0.9
+* *spread*: none of these
+"""
 _ASKED = {"stop": "stops", "pause": "pauses", "checkpoint": "writes a checkpoint"}
 
 # The fades and spinners with which Streamlit accompanies every rerun cost, without a graphics card, a
@@ -104,7 +113,7 @@ def _progress(run_id: str, drawn: Status) -> None:
     if run.message and run.status.live:
         _doing(run)
     if run.verdict:
-        st.markdown(f"**{literal(run.verdict)}**")
+        st.markdown(f"**{literal(run.verdict)}**", help=_VERDICTS)
 
 
 def _doing(run: Run) -> None:

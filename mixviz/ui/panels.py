@@ -88,7 +88,7 @@ def accuracy(moment: Moment, key: str) -> None:
         return
     st.markdown(
         f"**Accuracy** · {literal(part(subsample.split))}, {len(subsample.labels):,} points",
-        help="Labels score the clusters; no model sees them, but `samm` some. Each curve maps "
+        help="Labels score the clusters; no model sees them, except SAMM, which sees some. Each curve maps "
         "components to labels in its own way.",
     )
     _plot(moment, "accuracy", key)

@@ -11,12 +11,13 @@ from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
 from mixviz.models import MODELS
+from mixviz.models.config import bounds
 from mixviz.models.gmvae_v2 import GMVAEv2Config
 from mixviz.runs import Event, Status
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.requests import create_run
 from mixviz.ui import config_form, steering
-from mixviz.ui.config_form import as_number, bounds, is_logarithmic, logarithmic_steps
+from mixviz.ui.config_form import as_number, is_logarithmic, logarithmic_steps
 from mixviz.ui.plots import floor_history, units_of
 from mixviz.ui.runs import literal
 from tests.app.driver import OUTSIDE, ROOT, SHORT, buttons, show, texts, trained, written

@@ -166,3 +166,14 @@ def test_mutual_information_is_normalised_by_the_arithmetic_mean():
     entropies = [-(p * np.log(p)).sum() for p in (rows, columns)]
     found = clustering_scores(assignments, labels)["nmi"]
     assert found == pytest.approx(information / np.mean(entropies))
+
+
+def test_saturated_probabilities_do_not_leave_the_most_confident_to_the_order():
+    """Two points are certain of component 0 up to rounding; the second leaves less to the others."""
+    probabilities = np.array([[1, 1e-9], [1, 1e-12], [0.2, 0.8], [1, 1e-10]], np.float32)
+    labels = np.array([1, 0, 1, 1])
+    assert probabilities[0, 0] == probabilities[1, 0] == 1
+    for order in permutations(range(4)):
+        rows = list(order)
+        found = accuracies(probabilities[rows], labels[rows])["most_confident"]
+        assert found == 0.5  # component 0 is class 0, component 1 is class 1

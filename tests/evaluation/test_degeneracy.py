@@ -1,6 +1,7 @@
 """Tests of overlap, effective number of components, and the sentence about the mixture."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -172,6 +173,7 @@ OVERLAPPING = figures(0.4 * np.eye(4).repeat(5, 0) + 0.15 * np.ones((20, 4)), ov
     [
         (CERTAIN, "4 components, 4 in use: spread"),
         (ONE_CLUSTER, "4 components, 1 in use: everything in one cluster"),
+        (MERGED, "4 components, 1 in use: merged, no clusters"),
         (OVERLAPPING, "4 components, 4 in use: overlapping"),
         (
             figures(np.eye(4)[[0, 1, 2] * 7], np.eye(4)),
@@ -217,3 +219,14 @@ def test_another_number_in_use_is_another_state():
     joined = figures(np.eye(4).repeat(5, 0), overlap_of(4, (0, 1)))
     history = [(0, CERTAIN), (50, joined), (60, joined)]
     assert verdict(4, history) == "4 components, 3 in use: spread since step 50"
+
+
+def test_overlap_of_many_wide_components_takes_little_memory():
+    means = np.random.default_rng(0).normal(size=(300, 500))
+    tracemalloc.start()
+    overlap = bhattacharyya(means, np.full((300, 500), 50.0))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30e6  # one array of all pairs and dimensions has 360 MB
+    expected = np.exp(-((means[3] - means[8]) ** 2).sum() / 50 / 8)
+    assert overlap[3, 8] == pytest.approx(expected, rel=1e-5)

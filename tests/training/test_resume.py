@@ -106,6 +106,19 @@ def test_more_epochs_go_on_where_the_run_ended(store):
     assert_same_training(store, finish(store, run), whole)
 
 
+def test_carrying_on_what_has_ended_keeps_all_it_needs_to_be_trained_for_longer(store):
+    """Neither the moments of the optimiser nor the noise stream begin anew."""
+    whole = finish(store, begin(store, epochs=3))
+    run = finish(store, begin(store, epochs=2))
+    before = bits(store, run)
+    finish(store, run)
+    assert bits(store, run) == before
+    config = store.get(run).config
+    config["run"]["epochs"] = 3
+    store.update(run, config=config)
+    assert_same_training(store, finish(store, run), whole)
+
+
 def test_rows_are_means_of_their_steps_and_survive_a_stop(store, eager, monkeypatch):
     every = store.terms(finish(store, begin(store)))
     monkeypatch.setattr(loop, "ROWS", 5)

@@ -7,6 +7,7 @@ import pytest
 
 from mixviz.data import source
 from mixviz.models import MODELS
+from mixviz.models.config import bounds
 from mixviz.training.config import plan
 from mixviz.training.requests import check
 from mixviz.training.sensible import STEPS, sensible, settings_for
@@ -20,6 +21,13 @@ def test_settings_are_valid_for_every_model(model, kind, shape, monkeypatch):
     assert chosen.settings.components == 7
     monkeypatch.setattr("mixviz.training.requests.source", lambda name: found)
     check(chosen)
+
+
+def test_many_components_have_settings_within_the_bounds():
+    values = settings_for(source("digits"), "gmvae-v2", 500)
+    chosen = plan(dataset="digits", model="gmvae-v2", values=values).settings
+    assert chosen.components == 500
+    assert chosen.z_prior_floor == bounds(type(chosen).model_fields["z_prior_floor"])[1]
 
 
 @pytest.mark.parametrize("size", [20, 150, 2_000, 70_000, 1_000_000])
