@@ -55,7 +55,7 @@ Under k-means on the same data are: `gmm` on digits with scikit-learn's defaults
 the best of five starts put it above, neither does alone); MPCC on MNIST, for the reason beside its preset; and AIM,
 which has one component. Before its components were fixed and its steps made to shrink, AMM on MNIST left the clusters it was
 taught, from 0.97 to 0.62. Runs made before commit 15755f6 took the most confident point of a component among its own points alone, which differs
-where components overlap.
+where components overlap; those before 7943819 took the first of several whose probability is rounded to 1.
 
 Made by `mixviz sweep {sweep} && mixviz report {sweep}`,
 which trains what is missing and writes this page; single runs are in `{records}`.
