@@ -68,12 +68,17 @@ def density_outlines(points: np.ndarray, components: np.ndarray, count: int) -> 
     count
         K.
     """
-    found = {}
+    found = {}  # of components with enough of them, see `too_few`
     for k in range(count):
         own = points[components == k].astype(np.float64)
         if len(own) >= _FEWEST and np.isfinite(own).all():
             found[k] = _density_outline(own)
     return found
+
+
+def too_few(components: np.ndarray, count: int) -> int:
+    """Number of the K components with too few samples (M,) for an outline."""
+    return int((np.bincount(components, minlength=count) < _FEWEST).sum())
 
 
 def _density_outline(own: np.ndarray) -> np.ndarray:
@@ -120,6 +125,7 @@ def embedding_figure(
     outlines: Outlines | None = None,
     names: Sequence[str] = (),
     usage: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
     selected: np.ndarray | None = None,
     drawn: np.ndarray | None = None,
 ) -> Spec:
@@ -140,6 +146,8 @@ def embedding_figure(
         Names of the components.
     usage : (K,)
         Share of the points in each component; idle ones are drawn faint.
+    rows : (N,)
+        Numbers by which points are picked, where they are some of many; else their order.
     selected : (N,) bool
         All others are greyed.
     drawn : (V, 2)
@@ -148,11 +156,13 @@ def embedding_figure(
     solid = points.shape[1] == 3
     flat = _axes(method, points.shape[1])
     data = [
-        *_points(points, colouring, selected, solid),
+        *_points(
+            points, np.arange(len(points)) if rows is None else rows, colouring, selected, solid
+        ),
         *_crosses(prior, prior_components, solid),
         *_others(others, solid),
         *_lines(outlines or {}, names, usage, solid),
-        *_scale(colouring, solid),
+        *scale_of(colouring, solid),
     ]
     if solid:
         scene = dict(zip(("xaxis", "yaxis", "zaxis"), flat, strict=True))
@@ -191,21 +201,26 @@ def _axes(method: str, dimensions: int) -> list[Spec]:
 
 
 def _points(
-    points: np.ndarray, colouring: Colouring, selected: np.ndarray | None, solid: bool
+    points: np.ndarray,
+    numbers: np.ndarray,
+    colouring: Colouring,
+    selected: np.ndarray | None,
+    solid: bool,
 ) -> list[Spec]:
     """Points as one trace for each colour, which is drawn much faster than an array of colours."""
     traces = []
     in_legend = len(colouring.names) <= _LEGEND_LIMIT
     if solid and selected is not None:
         rest = np.flatnonzero(~selected)
-        traces.append(_trace(points[rest], "greyed", _GREYED | {"size": 2}, rest, solid))
+        marker = _GREYED | {"size": 2}
+        traces.append(_trace(points[rest], "greyed", marker, numbers[rest], solid))
     for group in np.unique(colouring.groups).tolist():
         inside = colouring.groups == group
         if solid and selected is not None:
             inside &= selected
         rows = np.flatnonzero(inside)
         marker = _marker(len(points), solid) | {"color": colouring.hexadecimal(group)}
-        trace = _trace(points[rows], f"points-{group}", marker, rows, solid)
+        trace = _trace(points[rows], f"points-{group}", marker, numbers[rows], solid)
         if in_legend and group in colouring.names:
             trace |= {"name": plain(colouring.names[group]), "showlegend": True}
         if not solid:
@@ -332,7 +347,7 @@ def _longest(line: np.ndarray) -> np.ndarray:
     return max(pieces, key=len)
 
 
-def _scale(colouring: Colouring, solid: bool) -> list[Spec]:
+def scale_of(colouring: Colouring, solid: bool) -> list[Spec]:
     """Carry the scale of a number on a trace without points."""
     if colouring.names or len(colouring.shades) > len(SEQUENTIAL) + 3:
         return []

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from mixviz.figures.contours import Extent
-from mixviz.figures.embedding import Outlines, embedding_figure
+from mixviz.figures.embedding import Outlines, embedding_figure, scale_of
 from mixviz.figures.embedding_colours import Colouring, single
 from mixviz.figures.palette import RGB, UNKNOWN
 from mixviz.figures.specs import Spec, plain
@@ -72,12 +72,13 @@ def raster_figure(
     extent: Extent,
     prior: np.ndarray | None = None,
     prior_components: np.ndarray | None = None,
+    others: np.ndarray | None = None,
     outlines: Outlines | None = None,
     names: Sequence[str] = (),
     usage: np.ndarray | None = None,
     drawn: np.ndarray | None = None,
 ) -> Spec:
-    """Lay contours and prior samples over a picture of the points.
+    """Lay contours, prior samples and another data set over a picture of the points.
 
     Parameters
     ----------
@@ -94,6 +95,7 @@ def raster_figure(
         extent=extent,
         prior=prior,
         prior_components=prior_components,
+        others=others,
         outlines=outlines,
         names=names,
         usage=usage,
@@ -113,7 +115,7 @@ def raster_figure(
             "layer": "below",
         }
     ]
-    spec["data"] += [_anchor(view), *_legend(colouring)]
+    spec["data"] += [_anchor(view), *_legend(colouring), *scale_of(colouring, solid=False)]
     return spec
 
 

@@ -12,12 +12,15 @@ _BACKGROUND = 2_000
 
 
 class Layer(NamedTuple):
-    """Points (n, 2) that belong together, and the components (n,) whose colours they have."""
+    """Points (n, 2) that belong together, and the components (n,) whose colours they have.
+
+    Components of -1 are none: such points are grey, and called by the layer's name.
+    """
 
     name: str
     points: np.ndarray
     components: np.ndarray
-    symbol: str = "circle"
+    symbol: str = "circle"  # empty: lines alone
     size: float = 6
     lines: str = ""  # `way` joins all points, `pairs` every two
 
@@ -38,7 +41,8 @@ def planar_figure(background: np.ndarray, layers: Sequence[Layer], uirevision: s
     for layer in layers:
         if layer.lines:
             traces.append(_lines(layer))
-        traces.append(_dots(layer))
+        if layer.symbol:
+            traces.append(_dots(layer))
     colours = {
         "colorscale": discrete_scale(),
         "cmin": -0.5,
@@ -51,6 +55,9 @@ def planar_figure(background: np.ndarray, layers: Sequence[Layer], uirevision: s
 
 
 def _dots(layer: Layer) -> Spec:
+    components = np.asarray(layer.components)
+    nobody = len(components) > 0 and components.max() < 0
+    called = plain(layer.name) if nobody else "component %{customdata}"
     return {
         "type": "scattergl",
         "mode": "markers",
@@ -65,7 +72,7 @@ def _dots(layer: Layer) -> Spec:
             "line": {"width": 1, "color": NEUTRAL},
         },
         "customdata": packed(np.asarray(layer.components)),
-        "hovertemplate": "component %{customdata}: %{x:.3g}, %{y:.3g}<extra></extra>",
+        "hovertemplate": f"{called}: %{{x:.3g}}, %{{y:.3g}}<extra></extra>",
         "showlegend": bool(layer.name),
     }
 

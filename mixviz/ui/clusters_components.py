@@ -55,7 +55,9 @@ def components_table(view: View) -> pd.DataFrame:
 def _table(view: View) -> None:
     table = components_table(view)
     editable = not view.clustering.merged
-    key = f"{keys.NAMES}.{view.run.id}.{view.clustering.count}"
+    # What was typed is used up once: rows may stand for other components afterwards.
+    turn = st.session_state.setdefault(keys.NAMES, 0)
+    key = f"{keys.NAMES}.{view.run.id}.{view.clustering.count}.{view.encoding.key}.{turn}"
     share = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
     st.data_editor(
         table,
@@ -86,7 +88,8 @@ def _table(view: View) -> None:
 
 
 def _rename(view: View, key: str) -> None:
-    """Keep the names that were typed into the table."""
+    """Keep the names that were typed into the table, which is then a new one."""
+    st.session_state[keys.NAMES] += 1
     for row, changes in st.session_state[key]["edited_rows"].items():
         if "name" in changes:
             component = view.clustering.members[int(view.order[int(row)])][0]
@@ -115,8 +118,8 @@ def _rows(view: View) -> None:
     members = [chosen_members(view.clustering, g, MEMBERS, order) for g in groups]
     means = mean_members(view.data.x, view.clustering.assignments, view.clustering.count)
     drawn = _samples(view)
+    used = view.clustering.usage[groups] > 0
     if view.data.kind == "image":
-        used = view.clustering.usage[groups] > 0
         blocks = [
             [
                 as_pixels(means[[g]] if some else means[:0])
@@ -129,7 +132,13 @@ def _rows(view: View) -> None:
         colours = [view.colours[g] for g in groups]
         picture(component_rows(blocks, colours, [view.short_names[g] for g in groups]), label)
     else:
-        _vectors(view, groups, members, means, drawn)
+        _vectors(
+            view,
+            groups,
+            members,
+            [means[[g]][: int(some)] for g, some in zip(groups, used, strict=True)],
+            drawn,
+        )
     if len(view.order) > MOST_ROWS:
         st.caption(f"The first {MOST_ROWS} of {len(view.order)} components.")
 
@@ -138,10 +147,10 @@ def _vectors(
     view: View,
     groups: list[int],
     members: list[np.ndarray],
-    means: np.ndarray,
+    means: list[np.ndarray],
     drawn: list[np.ndarray],
 ) -> None:
-    """Means, members and samples of all components: points in the plane, else rows of a table."""
+    """Means, where there are members, members and samples of all components: points in the plane, else rows of a table."""
     if view.data.shape == (2,):
         colours = np.array(view.colours)
         repeats = [len(indices) for indices in members]
@@ -157,14 +166,20 @@ def _vectors(
                 np.repeat(colours[groups], SAMPLES),
                 "x",
             ),
-            Layer("means", means[groups], colours[groups], "diamond", 12),
+            Layer(
+                "means",
+                np.concatenate(means),
+                np.repeat(colours[groups], [len(mean) for mean in means]),
+                "diamond",
+                12,
+            ),
         ]
         plane(view.data.x, layers, key="clusters.members", label="Members and samples in the plane")
         return
     items, names, kinds = [], [], []
-    for g, indices in zip(groups, members, strict=True):
+    for g, indices, mean in zip(groups, members, means, strict=True):
         for kind, values in (
-            ("mean", means[[g]]),
+            ("mean", mean),
             ("member", view.data.x[indices[:3]]),
             ("sample", drawn[g][:3]),
         ):

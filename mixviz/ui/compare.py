@@ -168,7 +168,8 @@ def runs_table(table: pd.DataFrame, chosen: Sequence[str]) -> None:
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the table that are shown, by their titles."""
     found = table[list(_COLUMNS)].rename(columns=_COLUMNS)
-    found["Begun"] = pd.to_datetime(found["Begun"], unit="s")
+    begun = [datetime.fromtimestamp(seconds) for seconds in found["Begun"]]  # local, as ids have it
+    found["Begun"] = pd.Series(begun, index=found.index, dtype="datetime64[s]")
     return found
 
 

@@ -85,6 +85,8 @@ def curves(chosen: Sequence[str]) -> None:
     if not runs:
         st.info("Choose runs to draw their curves.", icon=":material/info:")
         return
+    if len(chosen) > MOST_CURVES:
+        st.caption(f"The first {MOST_CURVES} of {len(chosen)} chosen runs.")
     histories = {run.id: History.of(run) for run in runs}
     named = {
         run.id: {

@@ -157,12 +157,15 @@ def _pictures(described: OwnSet) -> None:
 
 def _cluster(name: str, components: int | None) -> None:
     """Start a run at once where K is given or was suggested, else begin to suggest it."""
-    if components:
-        _start(name, components)
-        return
-    st.session_state[keys.DATA_CLUSTERED] = name
-    if not store().artifacts.has(KIND, key(name)):
-        tasks().start(f"{KIND}.{key(name)}", TASK, dataset=name)
+    try:
+        if components:
+            _start(name, components)
+            return
+        if not store().artifacts.has(KIND, key(name)):
+            tasks().start(f"{KIND}.{key(name)}", TASK, dataset=name)
+        st.session_state[keys.DATA_CLUSTERED] = name
+    except MixvizError as error:  # deleted in another tab
+        st.session_state[keys.DATA_ERROR] = str(error)
 
 
 def _start_when_suggested(name: str) -> None:

@@ -54,7 +54,7 @@ class Selection:
 
 def conditions(encoding: Encoding, found: Map, names: list[str]) -> Selection:
     """Draw what selects besides the plot, and return what is selected; all conditions must hold."""
-    outline = _outline() if found.points.shape[1] == 2 else None
+    outline = _outline(found.key) if found.points.shape[1] == 2 else None
     mask = np.ones(len(found.points), bool)
     others = 0
     labels = encoding.data.labels
@@ -136,13 +136,17 @@ def parse_rows(text: str, count: int) -> tuple[np.ndarray, str]:
     return (np.unique(np.concatenate(found)) if found else np.empty(0, int)), ""
 
 
-def _outline() -> np.ndarray | None:
-    """Return what was drawn around, taken from the link at first, and write it there."""
+def _outline(shown: str) -> np.ndarray | None:
+    """Return what was drawn around on the map with this key, from the link at first, and write it there.
+
+    What was drawn on another map says nothing of this one, and is forgotten.
+    """
     if keys.EXPLORE_OUTLINE not in st.session_state:
-        st.session_state[keys.EXPLORE_OUTLINE] = parse_outline(
-            st.query_params.get(keys.EXPLORE_OUTLINE, "")
-        )
-    corners = st.session_state[keys.EXPLORE_OUTLINE]
+        corners = parse_outline(st.query_params.get(keys.EXPLORE_OUTLINE, ""))
+    else:
+        drawn_on, corners = st.session_state[keys.EXPLORE_OUTLINE] or (shown, None)
+        corners = corners if drawn_on == shown else None
+    st.session_state[keys.EXPLORE_OUTLINE] = (shown, corners) if corners else None
     text = ";".join(f"{x:.5g},{y:.5g}" for x, y in corners) if corners else None
     show_in_link(keys.EXPLORE_OUTLINE, text)
     return np.asarray(corners, np.float64) if corners else None

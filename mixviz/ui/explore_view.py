@@ -17,6 +17,7 @@ from mixviz.figures.embedding import (
     embedding_figure,
     gaussian_outlines,
     map_extent,
+    too_few,
 )
 from mixviz.figures.embedding_colours import Colouring
 from mixviz.figures.embedding_raster import raster, raster_figure
@@ -129,18 +130,19 @@ def _plot(
         st.session_state.get(keys.EXPLORE_DRAWN, 0),
     )
     beside |= {"uirevision": found.key, "drawn": selection.outline if shown.flat else None}
+    beside |= {"others": shown.others}
     if shown.piled and shown.flat:
         figure, revision = _picture(shown, colouring, mask, beside, revision)
     elif shown.piled:
         kept = np.sort(np.random.default_rng(0).permutation(len(found.points))[:MOST_POINTS])
         thin = Colouring(**vars(colouring) | {"groups": colouring.groups[kept]})
         chosen = None if mask is None else mask[kept]
-        figure = embedding_figure(found.method, found.points[kept], thin, selected=chosen, **beside)
+        figure = embedding_figure(
+            found.method, found.points[kept], thin, rows=kept, selected=chosen, **beside
+        )
         st.caption(f"A random {MOST_POINTS:,} of {len(found.points):,} points.")
     else:
-        figure = embedding_figure(
-            found.method, found.points, colouring, selected=mask, others=shown.others, **beside
-        )
+        figure = embedding_figure(found.method, found.points, colouring, selected=mask, **beside)
     # What changes the figure, without the outline that the plot has drawn already.
     version = _hash(revision, overlays, len(shown.others) if shown.others is not None else 0)
     figure["layout"]["editrevision"] = version
@@ -199,7 +201,8 @@ def _raster(
 def _pick(found: Map, name: str, value: Any) -> None:
     """Take in what was done on the plot; values come from a browser and are checked."""
     if name == "outline":
-        st.session_state[keys.EXPLORE_OUTLINE] = value if _is_outline(value) else None
+        drawn = (found.key, value) if _is_outline(value) else None
+        st.session_state[keys.EXPLORE_OUTLINE] = drawn
         st.session_state[keys.EXPLORE_PAGE] = 1
         if st.session_state.get(keys.EXPLORE_TAB) == POINT:
             st.session_state[keys.EXPLORE_TAB] = None  # the selection is what was asked for
@@ -261,6 +264,11 @@ def _legend(shown: Shown, overlays: list[str]) -> str:
                 "Contours: density of prior samples placed in this map; each holds 86 % of its "
                 "component's, as two standard deviations do."
             )
+            if few := too_few(shown.map.prior_components, len(shown.mixture.means)):
+                said.append(
+                    f"{few} component{'s' * (few != 1)} with too few of these samples "
+                    f"{'has' if few == 1 else 'have'} none; fit more, in the map's settings."
+                )
         else:
             said.append("No prior samples are placed in this map, so there are no contours.")
     if "prior" in overlays and not len(shown.map.prior):

@@ -51,7 +51,7 @@ def interpolation_section(run: Run, saved: Saved) -> None:
         best = path.probabilities.argmax(1)
         layers = [
             Layer("", path.observations, best, size=9, lines="way"),
-            Layer("", ends, np.full(2, -1), "diamond", 12),
+            Layer("the two observations", ends, np.full(2, -1), "diamond", 12),
         ]
         plane(data.x, layers, key="generate.way", label=f"From observation {first} to {last}")
     else:

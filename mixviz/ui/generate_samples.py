@@ -17,6 +17,7 @@ from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.clusters_gallery import gallery, picture, plane
 from mixviz.ui.panels import exact
+from mixviz.ui.runs import literal
 from mixviz.ui.services import store
 
 
@@ -63,7 +64,7 @@ def _grid(run: Run, saved: Saved, drawn: np.ndarray, names: list[str], stem: str
         picture(content, f"Samples of {len(drawn)} components, a row each")
         named = [name for name in names if not name.isdecimal()]
         if named:
-            st.caption(" | ".join(named).replace("|", "\\|"))
+            st.caption(literal(" | ".join(named)))
     elif drawn.shape[2:] == (2,):
         owners = np.repeat(np.arange(len(drawn)), drawn.shape[1])
         label = f"Samples of {len(drawn)} components in the plane"
@@ -96,11 +97,14 @@ def reconstruction_section(run: Run, saved: Saved) -> None:
         picture(content, f"{len(order)} observations and their reconstructions")
     elif data.shape == (2,):
         both = np.stack([inputs, outputs], 1).reshape(-1, 2)
-        kinds = np.full(len(both), -1)
-        kinds[1::2] = 0
-        layer = Layer("", both, kinds, lines="pairs")
-        label = "Observations, grey, joined to their reconstructions"
-        plane(data.x, [layer], key="generate.reconstructions", label=label)
+        nobody = np.full(len(both), -1)
+        layers = [
+            Layer("", both, nobody, symbol="", lines="pairs"),
+            Layer("observations", inputs, nobody[::2]),
+            Layer("reconstructions", outputs, nobody[::2], "x"),
+        ]
+        label = "Observations, joined to their reconstructions, which are crosses"
+        plane(data.x, layers, key="generate.reconstructions", label=label)
     else:
         both = np.stack([inputs, outputs], 1).reshape(-1, *inputs.shape[1:])
         gallery(

@@ -6,7 +6,7 @@ from mixviz.runs import Run, Snapshot, Status
 from mixviz.ui import panels, steering
 from mixviz.ui.config_form import duration
 from mixviz.ui.moments import Moment, draw_again, subsample_of
-from mixviz.ui.runs import badge, literal, title
+from mixviz.ui.runs import badge, find, literal, title
 from mixviz.ui.services import store
 
 TICK = 0.3  # seconds between looks for the first snapshot
@@ -78,14 +78,15 @@ def watch(run: Run) -> None:
 
 def _wait_for_others(run: str, drawn: Status) -> None:
     """Wait until another tab or a terminal resumes the run."""
-    if store().get(run).status is not drawn:
+    found = find(run)
+    if found is None or found.status is not drawn:  # deleted in another tab, or changed
         st.rerun()
 
 
 def _wait_for_first(run: str, drawn: Status) -> None:
     """Wait for the first snapshot, or for a status other than that the page was drawn with."""
-    now = store().get(run)
-    if store().snapshot_steps(run) or now.status is not drawn:
+    now = find(run)
+    if now is None or store().snapshot_steps(run) or now.status is not drawn:
         st.rerun()
     if drawn.live:
         _doing(now)
@@ -95,8 +96,8 @@ def _wait_for_first(run: str, drawn: Status) -> None:
 
 def _progress(run_id: str, drawn: Status) -> None:
     """Status, verdict, speed and remaining time; it also notices when the page is out of date."""
-    run = store().get(run_id)
-    if run.status is not drawn or (drawn.live and steering.outdated(run)):
+    run = find(run_id)
+    if run is None or run.status is not drawn or (drawn.live and steering.outdated(run)):
         st.rerun()  # buttons, sliders and timers belong to the page
     if run.total_steps:
         ended = run.status is Status.FINISHED

@@ -8,9 +8,14 @@ import pytest
 from matplotlib.path import Path
 from PIL import Image
 
-from mixviz.figures.embedding import density_outlines, embedding_figure, gaussian_outlines
+from mixviz.figures.embedding import (
+    density_outlines,
+    embedding_figure,
+    gaussian_outlines,
+    too_few,
+)
 from mixviz.figures.embedding_colours import by_column, by_error, by_name, by_number
-from mixviz.figures.embedding_raster import raster
+from mixviz.figures.embedding_raster import raster, raster_figure
 from mixviz.figures.palette import RGB, UNKNOWN
 from mixviz.figures.thumbnails import COLUMNS, sheet
 
@@ -191,3 +196,34 @@ def test_sheet_holds_each_image_at_its_place(channels, side):
             4 : height - 4, 4 : width - 4
         ]
         assert np.abs(tile.astype(int) - int(shades[i])).max() <= 12
+
+
+def test_points_of_many_are_picked_by_their_own_numbers():
+    kept = np.arange(0, 1000, 10)
+    points = np.random.default_rng(1).normal(size=(100, 3)).astype(np.float32)
+    colouring = by_number("x", np.arange(100.0))
+    figure = embedding_figure("pca", points, colouring, uirevision="0", rows=kept)
+    assert sorted(rows_of(figure)) == kept.tolist()
+    marked = np.arange(100) < 30
+    figure = embedding_figure("pca", points, colouring, uirevision="0", rows=kept, selected=marked)
+    assert sorted(rows_of(figure)) == kept[:30].tolist()
+    (greyed,) = traces(figure, "greyed")
+    assert unpacked(greyed["customdata"]).tolist() == kept[30:].tolist()
+
+
+def test_a_picture_of_many_points_has_the_scale_and_the_other_set():
+    extent = (-3.0, 3.0, -3.0, 3.0)
+    colouring = by_number("height", np.arange(100.0))
+    figure = raster_figure(
+        "pca", b"", extent, colouring, uirevision="0", extent=extent, others=POINTS[:7]
+    )
+    titles = [trace.get("marker", {}).get("colorbar", {}).get("title") for trace in figure["data"]]
+    assert {"text": "height", "side": "right"} in titles
+    assert any(len(unpacked(trace["x"])) == 7 for trace in traces(figure, "others"))
+
+
+def test_components_with_too_few_samples_for_an_outline_are_counted():
+    components = np.repeat([0, 1, 2], [30, 29, 100])
+    points = np.random.default_rng(0).normal(size=(159, 2))
+    assert len(density_outlines(points, components, 4)) == 2
+    assert too_few(components, 4) == 2

@@ -149,3 +149,17 @@ def test_vectors_have_pictures_too():
         assert (close & (picture[..., 3] > 0)).sum() > 50
     far = pixels(point_picture(data[:, :2], np.array([1e12, np.nan], np.float32), 2))
     assert far.shape == point.shape
+
+
+def test_points_of_no_component_are_called_by_their_layer():
+    points = np.zeros((4, 2), np.float32)
+    nobody = np.full(4, -1)
+    layers = [
+        Layer("", points, nobody, symbol="", lines="pairs"),
+        Layer("observations", points, nobody),
+        Layer("members", points, np.array([0, 1, 1, 2])),
+    ]
+    lines, grey, members = planar_figure(points, layers, 0)["data"][1:]
+    assert lines["mode"] == "lines"
+    assert grey["hovertemplate"].startswith("observations: ")
+    assert members["hovertemplate"].startswith("component %{customdata}: ")
