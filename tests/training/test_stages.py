@@ -13,6 +13,7 @@ from tests.training.conftest import assert_same_training, begin, finish
 
 class StagedConfig(GMVAEv2Config):
     labelled: int = 25
+    labelled_choice: str = "shares"
 
 
 class Staged(GMVAEv2):
