@@ -163,6 +163,12 @@ def reconstructions(saved: Saved, x: np.ndarray) -> np.ndarray:
         return _array(reconstruct(saved.model, _tensor(saved, x)))
 
 
+def assignments(saved: Saved, x: np.ndarray) -> np.ndarray:
+    """Most probable component of each observation (n, *shape): (n,)."""
+    with torch.no_grad():
+        return _array(saved.model.encode(_tensor(saved, x))[1].argmax(1))
+
+
 def interpolation(saved: Saved, ends: np.ndarray, steps: int = 12) -> Path:
     """Decode a straight line between the latents of two observations (2, *shape).
 

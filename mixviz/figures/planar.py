@@ -58,6 +58,9 @@ def _dots(layer: Layer) -> Spec:
     components = np.asarray(layer.components)
     nobody = len(components) > 0 and components.max() < 0
     called = plain(layer.name) if nobody else "component %{customdata}"
+    colour: Spec = {"color": NEUTRAL}
+    if not nobody:
+        colour = {"color": packed(codes(components)), "coloraxis": "coloraxis"}
     return {
         "type": "scattergl",
         "mode": "markers",
@@ -67,11 +70,10 @@ def _dots(layer: Layer) -> Spec:
         "marker": {
             "size": layer.size,
             "symbol": layer.symbol,
-            "color": packed(codes(layer.components)),
-            "coloraxis": "coloraxis",
+            **colour,
             "line": {"width": 1, "color": NEUTRAL},
         },
-        "customdata": packed(np.asarray(layer.components)),
+        "customdata": packed(components),
         "hovertemplate": f"{called}: %{{x:.3g}}, %{{y:.3g}}<extra></extra>",
         "showlegend": bool(layer.name),
     }

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from mixviz.analysis.encoded import checkpoint_hash, saved_model
-from mixviz.analysis.generation import component_samples, reconstructions
+from mixviz.analysis.generation import assignments, component_samples, reconstructions
 from mixviz.data import Dataset, load
 from mixviz.figures.grids import as_pixels, image_grid
 from mixviz.figures.members import component_rows
@@ -97,13 +97,16 @@ def reconstruction_section(run: Run, saved: Saved) -> None:
         picture(content, f"{len(order)} observations and their reconstructions")
     elif data.shape == (2,):
         both = np.stack([inputs, outputs], 1).reshape(-1, 2)
-        nobody = np.full(len(both), -1)
+        nobody = np.full(len(inputs), -1)
         layers = [
             Layer("", both, nobody, symbol="", lines="pairs"),
-            Layer("observations", inputs, nobody[::2]),
-            Layer("reconstructions", outputs, nobody[::2], "x"),
+            Layer("observations", inputs, nobody, size=5),
+            Layer("reconstructions", outputs, assignments(saved, inputs), "x", 8),
         ]
-        label = "Observations, joined to their reconstructions, which are crosses"
+        label = (
+            "Observations, grey, joined to their reconstructions, crosses in the colours of the "
+            "observations' components"
+        )
         plane(data.x, layers, key="generate.reconstructions", label=label)
     else:
         both = np.stack([inputs, outputs], 1).reshape(-1, *inputs.shape[1:])
