@@ -170,11 +170,12 @@ def train(options: list[str], seed: int, measure: Callable[[Saved], dict[str, fl
 
 
 def judged(name: str, found: Found) -> bool | None:
-    """Whether a claim holds for what was found; None where a run failed, which says nothing."""
+    """Whether a claim holds for what was found; None where runs failed or are missing."""
+    whole = len({len(runs) for runs in found.values()}) == 1 and all(found.values())
     ended = all(
         run["status"] in ("finished", "diverged") for runs in found.values() for run in runs
     )
-    return CLAIMS[name].holds(found) if ended else None
+    return CLAIMS[name].holds(found) if whole and ended else None
 
 
 def say(name: str, found: Found, holds: bool | None) -> None:

@@ -20,8 +20,9 @@ One-to-one accuracy (the best assignment of ten clusters to ten classes) and NMI
 reaches within a budget of wall time, on the same machine, all cores, no GPU; labels score and do nothing
 else. Time is that of fitting and labelling, without imports and loading; epochs are as many as end within
 the budget, found from a short fit. *default*: the library's own settings, at most its own epochs; *ours*:
-mixviz's `laptop` preset, all of it for mixviz, its start from clusters (of UMAP coordinates, or an autoencoder's) and learning
-rates included, and network, latent size, batch size and epochs for the others, which have no such start; *stretched*: the default with as many epochs as the budget holds. mixviz's presets were
+mixviz's `laptop` preset, all of it for mixviz, learning rates and a start from clusters among UMAP
+coordinates included, which the others lack, and network, latent size, batch size and epochs for the
+others; *stretched*: the default with as many epochs as the budget holds. mixviz's presets were
 chosen by looking at a few seeds of the same data, the other libraries' defaults were not. Images have
 values in [0, 1].
 

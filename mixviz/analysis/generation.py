@@ -15,7 +15,7 @@ from mixviz.models import MixtureModel
 from mixviz.models.autoencoder import AutoencoderModel
 from mixviz.models.base import Components
 from mixviz.models.gmvae import GMVAE
-from mixviz.training.observe import BATCH, reconstruct
+from mixviz.training.observe import BATCH, encode, reconstruct
 from mixviz.training.saved import Saved
 
 GRID = 80  # cells along each side of a density
@@ -166,7 +166,7 @@ def reconstructions(saved: Saved, x: np.ndarray) -> np.ndarray:
 def assignments(saved: Saved, x: np.ndarray) -> np.ndarray:
     """Most probable component of each observation (n, *shape): (n,)."""
     with torch.no_grad():
-        return _array(saved.model.encode(_tensor(saved, x))[1].argmax(1))
+        return encode(saved.model, _tensor(saved, x)).assignments
 
 
 def interpolation(saved: Saved, ends: np.ndarray, steps: int = 12) -> Path:

@@ -61,6 +61,8 @@ def gaussian_outlines(means: np.ndarray, covariances: np.ndarray) -> Outlines:
 def density_outlines(points: np.ndarray, components: np.ndarray, count: int) -> Outlines:
     """Outlines that hold as much of each component's samples as two sigma of a Gaussian: 86 %.
 
+    Components with too few samples have none.
+
     Parameters
     ----------
     points : (M, 2), samples
@@ -68,17 +70,12 @@ def density_outlines(points: np.ndarray, components: np.ndarray, count: int) -> 
     count
         K.
     """
-    found = {}  # of components with enough of them, see `too_few`
+    found = {}
     for k in range(count):
         own = points[components == k].astype(np.float64)
         if len(own) >= _FEWEST and np.isfinite(own).all():
             found[k] = _density_outline(own)
     return found
-
-
-def too_few(components: np.ndarray, count: int) -> int:
-    """Number of the K components with too few samples (M,) for an outline."""
-    return int((np.bincount(components, minlength=count) < _FEWEST).sum())
 
 
 def _density_outline(own: np.ndarray) -> np.ndarray:

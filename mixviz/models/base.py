@@ -49,9 +49,8 @@ class MixtureModel(nn.Module, ABC):
     full_batch: ClassVar[bool] = False  # training_step wants all the data at once
     on_host: ClassVar[bool] = False  # computes with NumPy, so it stays on the processor
     units: ClassVar[str] = "nats"  # of the terms
-    semi_supervised: ClassVar[bool] = (
-        False  # `supervise` is called; the config has `labelled` and `labelled_choice`
-    )
+    # Whether `supervise` is called; the config then has `labelled` and `labelled_choice`.
+    semi_supervised: ClassVar[bool] = False
     parallel: ClassVar[bool] = False  # several processes can share its batches
 
     config: ModelConfig

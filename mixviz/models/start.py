@@ -1,7 +1,7 @@
 """Starts: clusters that are found before a model's own training, and that its q(c|x) first learns.
 
-`ae-gmm` is the start of NVISA and VaDE: an autoencoder, then a Gaussian mixture on its codes. The
-starts with UMAP (arXiv:1802.03426) look for the mixture among coordinates that keep neighbours
+`ae-gmm` is the start of NVISA and VaDE: an autoencoder of the model's own networks, then a Gaussian
+mixture on its codes, which is copied. The starts with UMAP (arXiv:1802.03426) look for the mixture among coordinates that keep neighbours
 together. Those coordinates are no latent space of the model, nor are the codes of an autoencoder that
 is not part of it, so such clusters cannot be copied into it: their responsibilities r teach q(c|x)
 through a term that fades away,
@@ -37,7 +37,7 @@ from mixviz.models.start_config import StartConfig, TeacherConfig
 FITS = 5  # of a mixture among an autoencoder's codes, of which the most likely is taken
 NOISE = 0.1  # share of the components' variance in which a q(z|x) starts
 AT_ONCE = 1_000  # observations in one pass between epochs
-_MOST_MAPPED = 70_000  # observations; the others have no teacher
+_MOST_TAUGHT = 70_000  # observations; the others have no teacher
 _PRINCIPAL = 50  # components of the data that UMAP sees
 _COORDINATES = 10
 _NEIGHBOURS = 20
@@ -165,8 +165,8 @@ class TaughtModel(MixtureModel):
         seeds = random_state(generator), random_state(generator)
         values = codes if codes is not None and teacher.among_codes else x
         chosen = torch.arange(len(x), device=x.device)
-        if len(x) > _MOST_MAPPED:
-            chosen = torch.randperm(len(x), generator=generator, device=x.device)[:_MOST_MAPPED]
+        if len(x) > _MOST_TAUGHT:
+            chosen = torch.randperm(len(x), generator=generator, device=x.device)[:_MOST_TAUGHT]
         points = values[chosen].cpu().numpy()
         if not np.isfinite(points).all():
             return

@@ -252,21 +252,25 @@ def _of_use(store: RunStore, runs: Iterable[Run]) -> list[Run]:
 
 def _older(store: RunStore, config: Mapping[str, Any]) -> Iterator[Run]:
     """Return runs from before a setting was added, trained with what is now its default."""
-    wanted, settings = _learned(config), config["settings"]
+    wanted = configuration(config)
     for run in store.akin(config):
         theirs, own = run.config.get("settings") or {}, run.config.get("run") or {}
-        fewer = theirs.keys() < settings.keys() or own.keys() < config["run"].keys()
-        same = all(settings.get(name) == value for name, value in theirs.items())
-        if fewer and same and _learned(run.config) == wanted:
+        # The others need not be read: those that are alike have been found before.
+        fewer = theirs.keys() < config["settings"].keys() or own.keys() < config["run"].keys()
+        if fewer and configuration(run.config) == wanted:
             yield run
 
 
-def _learned(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What decides what a run learns, but for its seed; None for another version's configuration."""
+def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes two runs comparable: all but the seed and where and how it was watched.
+
+    Settings that an older configuration lacks have their defaults; one of a version that had others is
+    returned as it is.
+    """
     try:
         whole = Plan.from_json(config).as_json()
     except MixvizError:
-        return None
+        return dict(config)
     run = {name: value for name, value in whole["run"].items() if name not in OBSERVING}
     return whole | {"run": run}
 

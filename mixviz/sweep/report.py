@@ -16,8 +16,9 @@ from mixviz.errors import MixvizError
 from mixviz.evaluation.published import PUBLISHED, Published
 from mixviz.models import preset
 from mixviz.runs import Run, RunStore, Status
+from mixviz.runs.catalogue import OBSERVING
 from mixviz.runs.files import write_atomically
-from mixviz.sweep.drive import OVER, usable
+from mixviz.sweep.drive import OVER, configuration, usable
 from mixviz.sweep.spec import Sweep, Trial
 from mixviz.training.config import Plan
 
@@ -32,7 +33,6 @@ SCORES = {
 }
 _KEPT = ("nmi", "ari", "silhouette", "effective_components", "seconds", "verdict", "split")
 _CLASSIFIERS = {"head": "the head", "bayes": "Bayes' rule"}
-_COMPARED = ("epochs", "batch_size", "split", "precision")  # settings of a run that change it
 _NONE = "–"
 _INTRODUCTION = """\
 # Results
@@ -140,7 +140,7 @@ def merged(records: Sequence[Record], store: RunStore, trials: Iterable[Trial]) 
     known = {_key(record["config"], record["seed"]) for record in records}
     added = []
     for trial in trials:
-        if _key(configuration(trial.plan), trial.seed) in known:
+        if _key(configuration(trial.plan.as_json()), trial.seed) in known:
             continue
         run = usable(store, trial)
         if run is not None and run.status in OVER:
@@ -150,7 +150,11 @@ def merged(records: Sequence[Record], store: RunStore, trials: Iterable[Trial]) 
 
 def record_of(run: Run, trial: Trial) -> Record:
     """Return what is kept of a run that is over."""
-    record: Record = {"config": configuration(trial.plan), "seed": trial.seed, "result": {}}
+    record: Record = {
+        "config": configuration(trial.plan.as_json()),
+        "seed": trial.seed,
+        "result": {},
+    }
     if run.status is Status.DIVERGED:
         record["result"] = {"failed": True}
     else:
@@ -162,20 +166,9 @@ def record_of(run: Run, trial: Trial) -> Record:
     return record | {name: value for name, value in made.items() if value}
 
 
-def configuration(plan: Plan) -> dict[str, Any]:
-    """Return what makes two runs comparable: all but the seed and where and how it was watched."""
-    config = plan.as_json()
-    run = config["run"]
-    return config | {"run": {name: run[name] for name in _COMPARED}}
-
-
 def _key(config: Mapping[str, Any], seed: int | None = None) -> str:
-    """Tell configurations apart; settings that an older record lacks have their defaults."""
-    try:
-        config = configuration(Plan.from_json(config))
-    except MixvizError:  # what this version no longer has
-        config = dict(config)
-    return json.dumps([config, seed], sort_keys=True)
+    """Tell configurations apart."""
+    return json.dumps([configuration(config), seed], sort_keys=True)
 
 
 def rows(sweep: Sweep, records: Sequence[Record]) -> list[Row]:
@@ -183,7 +176,7 @@ def rows(sweep: Sweep, records: Sequence[Record]) -> list[Row]:
     by: dict[str, list[Record]] = {}
     for record in records:
         by.setdefault(_key(record["config"]), []).append(record)
-    trials = {_key(configuration(trial.plan)): trial for trial in sweep.trials()}
+    trials = {_key(configuration(trial.plan.as_json())): trial for trial in sweep.trials()}
     return [Row(trial, by.get(key, [])) for key, trial in trials.items()]
 
 
@@ -306,7 +299,7 @@ def _preset(row: Row) -> str:
         return f"`{row.trial.title}`"
     plan = row.trial.plan
     changed = plan.settings.model_dump(exclude_defaults=True, exclude={"components"})
-    changed |= plan.run.model_dump(exclude_defaults=True, include=set(_COMPARED))
+    changed |= plan.run.model_dump(exclude_defaults=True, exclude=OBSERVING)
     return " ".join(f"`{name}={value}`" for name, value in changed.items()) or "defaults"
 
 

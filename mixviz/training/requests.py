@@ -5,7 +5,6 @@ import torch
 from mixviz.data import load, source
 from mixviz.errors import MixvizError
 from mixviz.models import build, create, invalid, model_class
-from mixviz.models.objectives import check_unit_interval
 from mixviz.runs import Run, RunStore
 from mixviz.training.checkpoints import can_go_on
 from mixviz.training.config import Plan, RunConfig
@@ -32,9 +31,9 @@ def check(plan: Plan) -> None:
     if described.missing:
         raise MixvizError(described.missing + ".")
     make_fabric(plan.run, model_class(plan.model).on_host)
-    create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
+    model = create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
     if described.kind == "vector" and getattr(plan.settings, "likelihood", None) == "bernoulli":
-        check_unit_interval(torch.from_numpy(load(plan.dataset, plan.run.split).x))
+        model.check_data(torch.from_numpy(load(plan.dataset, plan.run.split).x))
 
 
 def change_epochs(store: RunStore, run: Run, epochs: int | str) -> None:

@@ -307,19 +307,13 @@ class Trainer(Loop):
 
     def _finish(self) -> None:
         """Write the last checkpoint and snapshot, and the scores on the whole split."""
-        if (
-            self.step > self._first_step
-        ):  # else it is what was restored, whose optimiser was not needed
+        # Without a step it is what was restored, but for the optimiser, which was not needed.
+        if self.step > self._first_step:
             self._checkpoint()
         self._snapshot()
         seconds, speed = self.seconds, self.samples_per_second
         with self.fabric.autocast():
-            result = evaluate(
-                self.model,
-                self.test,
-                self.config.seed,
-                self.fabric.device,
-            )
+            result = evaluate(self.model, self.test, self.config.seed, self.fabric.device)
         result["verdict"] = self.store.get(self.run).verdict
         result |= {"seconds": seconds, "samples_per_second": speed}
         result |= {"hardware": hardware(self.fabric.device), "commit": commit()}

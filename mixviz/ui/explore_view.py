@@ -17,7 +17,6 @@ from mixviz.figures.embedding import (
     embedding_figure,
     gaussian_outlines,
     map_extent,
-    too_few,
 )
 from mixviz.figures.embedding_colours import Colouring
 from mixviz.figures.embedding_raster import raster, raster_figure
@@ -158,7 +157,7 @@ def _plot(
         greys=not shown.piled and (by_hand or not selection.given),
         on_pick=partial(_pick, found),
     )
-    st.caption(_legend(shown, overlays))
+    st.caption(_legend(shown, overlays, outlines))
 
 
 _METHODS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP", "latent": "axes of the latent space"}
@@ -251,7 +250,7 @@ def _hash(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-def _legend(shown: Shown, overlays: list[str]) -> str:
+def _legend(shown: Shown, overlays: list[str], outlines: Outlines) -> str:
     """Say what the contours are and how to use the plot."""
     said = []
     if "contours" in overlays:
@@ -264,7 +263,7 @@ def _legend(shown: Shown, overlays: list[str]) -> str:
                 "Contours: density of prior samples placed in this map; each holds 86 % of its "
                 "component's, as two standard deviations do."
             )
-            if few := too_few(shown.map.prior_components, len(shown.mixture.means)):
+            if few := len(shown.mixture.means) - len(outlines):
                 said.append(
                     f"{few} component{'s' * (few != 1)} with too few of these samples "
                     f"{'has' if few == 1 else 'have'} none; fit more, in the map's settings."

@@ -20,8 +20,10 @@ once; the others are *idle*.
 
 * *everything in one cluster*: one component has the points
 * *merged, no clusters*: at most one is in use, or points tell next to nothing about their component
-* *overlapping*: fewer than half of the points have a component with a probability above 0.9
+* *overlapping*: fewer than half of the points have a component with a probability above 0.9, and points
+  tell less than half of log K about it
 * *spread*: none of these
+* *a single Gaussian*: K is 1
 """
 _ASKED = {"stop": "stops", "pause": "pauses", "checkpoint": "writes a checkpoint"}
 

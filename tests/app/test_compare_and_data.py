@@ -1,6 +1,7 @@
 """Tests of Compare and Data without a browser: filters, choices, annotations, undo, text from outside."""
 
 import io
+import time
 
 import numpy as np
 import pandas as pd
@@ -222,3 +223,19 @@ def test_train_offers_settings_that_suit_an_own_set(own):
     assert values["Batch size"] == 20
     assert values["Epochs"] == 400
     assert buttons(app) >= {"Start training"}
+
+
+def test_runs_began_in_the_time_that_their_ids_have(store, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        run = create_run(store, plan())
+        (begun,) = shown(store.table())["Begun"]
+    time.tzset()
+    assert begun.strftime("%Y%m%d-%H%M%S") == run[:15]
+
+
+def test_what_a_run_without_verdict_says_is_listed_in_its_place(store):
+    run = create_run(store, plan())
+    store.update(run, status=Status.FAILED, message="The disk is full.")
+    assert shown(store.table())["Verdict"].tolist() == ["The disk is full."]

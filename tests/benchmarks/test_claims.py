@@ -42,6 +42,15 @@ def test_runs_that_failed_say_nothing_and_runs_that_diverged_are_no_error(name):
     assert judged(name, {case: [run("diverged")] * 2 for case in found}) is False
 
 
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_was_interrupted_says_nothing(name):
+    found = cases(name, BORNE_OUT[name])
+    last = list(found)[-1]
+    assert judged(name, found | {last: []}) is None
+    if len(found) > 1:
+        assert judged(name, found | {last: found[last][:1]}) is None
+
+
 def test_the_slow_prior_is_as_slow_as_the_networks():
     fast, slow = CLAIMS["prior-rate"].cases.values()
     assert slow[: len(fast)] == fast

@@ -94,7 +94,7 @@ def test_umap_leaves_pytorch_its_threads(make, blobs, seeded):
 
 
 def test_of_many_observations_some_have_no_teacher(make, blobs, seeded, unmapped, monkeypatch):
-    monkeypatch.setattr(start, "_MOST_MAPPED", 300)
+    monkeypatch.setattr(start, "_MOST_TAUGHT", 300)
     model = taught(make, "nvisa")
     model.prepare(blobs[0], seeded(0))
     totals = model.responsibilities.sum(1)

@@ -1,5 +1,6 @@
 """Tests of a sweep in real processes: complete, resumable, never twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from mixviz.cli import main
 from mixviz.runs import RunStore, Status
 from mixviz.sweep import LocalPool, Sweep, drive, local, train_all
 from mixviz.training.config import plan
@@ -208,11 +210,9 @@ def test_a_run_deleted_meanwhile_ends_nothing(store):
     sweep = made()
 
     def train(run):
+        assert Trainer(store, run).train() is Status.FINISHED
         if not pool.started:
-            assert Trainer(store, run).train() is Status.FINISHED
             store.delete([run])
-        else:
-            assert Trainer(store, run).train() is Status.FINISHED
 
     pool = HerePool(train)
     outcome = train_all(store, sweep, pool)
@@ -249,3 +249,20 @@ def test_a_run_from_before_a_setting_was_added_counts(store):
     store.update(done, config={**config, "settings": older | {"latent_size": 3}})
     other = train_all(store, made(seeds=1), HerePool(lambda run: Trainer(store, run).train()))
     assert done not in other.runs
+
+
+def test_the_command_says_why_runs_failed_and_fills_its_bar(store, tmp_path, monkeypatch, capsys):
+    def fail(run):
+        store.update(run, status=Status.FAILED, message="The disk is full.")
+
+    file = tmp_path / "sweep.yaml"
+    file.write_text(made().model_dump_json())
+    monkeypatch.setenv("MIXVIZ_HOME", str(store.home))
+    monkeypatch.setattr("mixviz.sweep.LocalPool", lambda store, jobs: HerePool(fail))
+    assert main(["sweep", str(file)]) == 1
+    said = capsys.readouterr()
+    assert "failed       2" in said.out and "  of 2: The disk is full." in said.out
+    assert "100%" in said.err and "2.0/2 runs" in said.err
+    assert main(["sweep", str(file), "--json"]) == 1
+    messages = json.loads(capsys.readouterr().out)["messages"]
+    assert list(messages.values()) == ["The disk is full."] * 2

@@ -12,8 +12,8 @@ from mixviz.errors import MixvizError
 from mixviz.evaluation.published import PUBLISHED
 from mixviz.runs import Event, RunStore, Status
 from mixviz.sweep import LocalPool, Sweep, read_sweep, train_all
+from mixviz.sweep.drive import configuration
 from mixviz.sweep.report import (
-    configuration,
     merged,
     read_records,
     report,
@@ -43,7 +43,11 @@ def store(tmp_path):
 def record(trial, accuracy, seconds=60.0, **more):
     names = ("hungarian", "majority", "most_confident", "nmi", "effective_components")
     result = dict.fromkeys(names, accuracy) | {"seconds": seconds, "split": "test"}
-    return {"config": configuration(trial.plan), "seed": trial.seed, "result": result} | more
+    return {
+        "config": configuration(trial.plan.as_json()),
+        "seed": trial.seed,
+        "result": result,
+    } | more
 
 
 def line(text, *parts):
@@ -74,7 +78,7 @@ def test_figures_stand_beside_the_published(store):
 def test_runs_that_ended_early_are_counted(store):
     made = sweep(K_MEANS)
     first, second = made.trials()
-    failed = {"config": configuration(second.plan), "seed": 1, "result": {"failed": True}}
+    failed = {"config": configuration(second.plan.as_json()), "seed": 1, "result": {"failed": True}}
     text = report(rows(made, [record(first, 0.5), failed]), "a", "b")
     assert line(text, "`k-means`")[3] == "0.500"
     assert line(text, "`k-means`")[8:] == [
