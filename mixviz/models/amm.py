@@ -34,6 +34,7 @@ from mixviz.models.networks.amm_tables import amm_architecture
 from mixviz.models.objectives import (
     check_pixels,
     full_precision,
+    gaussian_draw,
     gaussian_log_prob,
     reparameterise,
 )
@@ -370,14 +371,6 @@ class AMM(TaughtModel):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return the three optimisers."""
         return dict(self._optimizers)
-
-
-def gaussian_draw(output: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, log-variance and a draw of a Gaussian, from a head (B, 2 n); each (B, n)."""
-    mean, log_variance = full_precision(output).chunk(2, dim=-1)
-    if generator is None:
-        return mean, log_variance, mean
-    return mean, log_variance, reparameterise(mean, log_variance, 1, generator)[0]
 
 
 def _loaded(model: nn.Module, _: object) -> None:

@@ -18,7 +18,6 @@ leaves a choice it follows the authors' program: s = exp(l/2) + 0.5 with l = 1 a
 first step of the encoder reaches the prior through z, in -log q(z|x~) too, but not through x~.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -328,7 +327,7 @@ class MPCC(TaughtModel):
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """x of the averaged generator; c, where not given, is the most probable under q(c|z)."""
         if not self._standing:
-            use_standing_statistics(self.average, self._standing_latents())
+            use_standing_statistics(self.average, self.prior.standing(self.standing_noise))
             self._standing = True
         if c is None:
             c = self.prior.log_posterior(z).argmax(1)
@@ -337,16 +336,6 @@ class MPCC(TaughtModel):
     def sample(self, c: Tensor, generator: Generator) -> Tensor:
         """Draw z from component c_i and return x of the averaged generator."""
         return self.decode(self.prior.draw(c, generator), c)
-
-    def _standing_latents(self) -> Sequence[tuple[Tensor, Tensor]]:
-        """Latents and components of the passes for standing statistics, components in turn."""
-        noise = self.standing_noise  # (passes, batch, D)
-        every = torch.arange(noise.shape[0] * noise.shape[1], device=noise.device)
-        components = every % self.config.components
-        return [
-            (self.prior.place(part, c), c)
-            for part, c in zip(noise, components.split(noise.shape[1]), strict=True)
-        ]
 
     def forget_standing(self) -> None:
         """Have the standing statistics taken anew before the next answer."""

@@ -30,6 +30,15 @@ class Prior(nn.Module):
         """Turn standard normal noise (B, D) into draws from the components (B,)."""
         return self.means[c] + self.deviations()[c] * noise
 
+    def standing(self, noise: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Latents and components of the passes for standing statistics, components in turn.
+
+        `noise` is standard normal, (passes, B, D).
+        """
+        components = torch.arange(noise.shape[0] * noise.shape[1], device=noise.device)
+        in_turn = (components % len(self.means)).split(noise.shape[1])
+        return [(self.place(part, c), c) for part, c in zip(noise, in_turn, strict=True)]
+
     def log_posterior(self, z: Tensor) -> Tensor:
         """log q(c|z), equation 9, for z (B, D): (B, K)."""
         log_variances = 2 * self.deviations().log()

@@ -120,6 +120,19 @@ def reparameterise(
     return mean + noise * torch.exp(0.5 * log_variance)
 
 
+def gaussian_draw(
+    output: Tensor, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, log-variance and a draw of a Gaussian, from a head (B, 2 n); each (B, n).
+
+    Without a generator the draw is the mean.
+    """
+    mean, log_variance = full_precision(output).chunk(2, dim=-1)
+    if generator is None:
+        return mean, log_variance, mean
+    return mean, log_variance, reparameterise(mean, log_variance, 1, generator)[0]
+
+
 def monte_carlo_density(x: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
     """log of the mean of N(x; mean_s, exp(log_variance_s)) over draws s: (B,) for x (B, d).
 

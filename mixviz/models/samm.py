@@ -24,7 +24,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from mixviz.errors import MixvizError
-from mixviz.models.amm import AMM, Game, Joint, gaussian_draw
+from mixviz.models.amm import AMM, Game, Joint
 from mixviz.models.amm_config import (
     APART,
     CLUSTERS,
@@ -36,6 +36,7 @@ from mixviz.models.amm_config import (
 )
 from mixviz.models.config import ModelConfig, Preset, setting
 from mixviz.models.networks.amm import Discriminator, initialise_normal
+from mixviz.models.objectives import gaussian_draw
 
 
 class SAMMConfig(AMMConfig):

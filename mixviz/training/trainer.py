@@ -2,11 +2,9 @@
 
 import math
 import secrets
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mixviz.data import load
@@ -15,6 +13,7 @@ from mixviz.runs import Command, Event, RunStore, Status
 from mixviz.training import checkpoints
 from mixviz.training.config import Plan, RunConfig
 from mixviz.training.device import make_fabric, stream_seed
+from mixviz.training.heartbeat import beating
 from mixviz.training.loop import Loop
 from mixviz.training.machine import commit, hardware
 from mixviz.training.observe import Diverged, Observer, evaluate
@@ -25,7 +24,6 @@ from mixviz.training.team import Team, train_together
 POLL = 0.1  # seconds between looks at the store
 BEAT = 0.5  # seconds between rows written to the store
 PAUSED_POLL = 0.1
-HEARTBEAT = 5.0  # seconds
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -78,7 +76,7 @@ class Trainer(Loop):
             When another process holds the run.
         """
         self.store.claim(self.run, self.owner)
-        with self._heartbeat():
+        with beating(self.store, self.run, self.owner):
             config = self._config_of_several()
             return self._train_together(config) if config else self.lead()
 
@@ -131,24 +129,6 @@ class Trainer(Loop):
         # Of no effect where the leader has released the run.
         self.store.release(self.run, self.owner, Status.FAILED, message)
         return self.store.get(self.run).status
-
-    @contextmanager
-    def _heartbeat(self) -> Iterator[None]:
-        """Keep the run alive in the store while one piece of work takes long."""
-        ended = threading.Event()
-
-        def beat() -> None:
-            while not ended.wait(HEARTBEAT):
-                with suppress(sqlite3.Error):  # the next beat may find the database free
-                    self.store.touch(self.run, self.owner)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
 
     # ---- start -----------------------------------------------------------------------------
 

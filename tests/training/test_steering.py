@@ -11,7 +11,7 @@ from mixviz.data import load
 from mixviz.errors import MixvizError
 from mixviz.models import model_class
 from mixviz.runs import Event, Status
-from mixviz.training import device, trainer
+from mixviz.training import device, heartbeat, trainer
 from mixviz.training.config import RunConfig
 from mixviz.training.jobs import Jobs
 from mixviz.training.requests import check_live
@@ -238,7 +238,7 @@ def test_every_observation_is_seen_once_an_epoch(store, monkeypatch):
 
 
 def test_heartbeat_goes_on_while_one_piece_of_work_takes_long(store, monkeypatch):
-    monkeypatch.setattr(trainer, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT", 0.02)
     run = begin(store)
     beats = []
 
