@@ -85,11 +85,15 @@ class RunStore(Catalogue, Curves, Steering):
             raise MixvizError(f"{problem} {run!r}; list them with: mixviz runs.")
         return read_run((exact or rows)[0])
 
-    def runs(self, limit: int = 100) -> list[Run]:
-        """Return the newest runs that are neither archived nor deleted, newest first."""
+    def runs(self, limit: int = 100, shipped: bool | None = None) -> list[Run]:
+        """Return the newest runs that are neither archived nor deleted, newest first.
+
+        All of them, or only those that are `shipped`, or only those that are not.
+        """
         rows = self._db.execute(
-            "SELECT * FROM runs WHERE deleted = 0 AND archived = 0 ORDER BY created DESC LIMIT ?",
-            (limit,),
+            "SELECT * FROM runs WHERE deleted = 0 AND archived = 0 AND shipped = coalesce(?, shipped)"
+            " ORDER BY created DESC LIMIT ?",
+            (shipped, limit),
         )
         return [read_run(row) for row in rows]
 

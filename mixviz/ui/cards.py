@@ -10,14 +10,11 @@ import streamlit as st
 from mixviz.figures.still import latent_image
 from mixviz.runs import Run
 from mixviz.runs.files import write_atomically
-from mixviz.ui import keys
-from mixviz.ui.runs import badge, literal
+from mixviz.ui.runs import badge, literal, open_run, opening, shown_on
 from mixviz.ui.services import store
 
 _SIZE = (360, 240)
-_NEWEST = 60  # runs among which a user's own are looked for
-_OWN = 8  # of these shown at most
-_LABELS = {"train": "Watch", "clusters": "Show clusters"}
+_OWN = 8  # of a user's own runs shown at most
 
 
 def thumbnail(run: Run, dark: bool) -> bytes | None:
@@ -41,8 +38,8 @@ def gallery(here: str = "") -> None:
 
     They lead to where a run is watched or replayed, or are chosen for the page `here`.
     """
-    own = [run for run in store().runs(_NEWEST) if not run.shipped][:_OWN]
-    shipped = sorted((run for run in store().runs(1000) if run.shipped), key=lambda run: run.name)
+    own = store().runs(_OWN, shipped=False)
+    shipped = sorted(store().runs(shipped=True), key=lambda run: run.name)
     if own:
         st.subheader("Your runs", anchor=False)
         _cards(own, here)
@@ -69,10 +66,11 @@ def _cards(runs: list[Run], here: str, columns: int = 4) -> None:
                 st.markdown(f"**{literal(run.name)}** {badge(run) if not run.shipped else ''}")
                 st.caption(literal(run.verdict) or "No picture yet.")
                 with st.container(horizontal=True):
-                    to = here or ("train" if run.status.live else "replay")
-                    label = _LABELS.get(to, to.capitalize())
+                    to = here or shown_on(run)
                     away = to if to != here else ""
-                    st.button(label, key=f"card.{run.id}", on_click=_open, args=(run.id, away))
+                    st.button(
+                        opening(to), key=f"card.{run.id}", on_click=open_run, args=(run.id, away)
+                    )
 
 
 def _thumbnail_if_any(run: Run, dark: bool) -> bytes | None:
@@ -80,9 +78,3 @@ def _thumbnail_if_any(run: Run, dark: bool) -> bytes | None:
     with suppress(OSError, ValueError, IndexError):
         return thumbnail(run, dark)
     return None
-
-
-def _open(run: str, page: str) -> None:
-    st.session_state[keys.RUN] = run
-    if page:
-        st.switch_page(f"{page}.py")

@@ -10,7 +10,17 @@ import streamlit as st
 from mixviz.errors import MixvizError
 from mixviz.runs.catalogue import SHELVES, Shelf
 from mixviz.ui import keys
-from mixviz.ui.runs import linked, literal, moment, show_in_link, told_apart
+from mixviz.ui.runs import (
+    find,
+    linked,
+    literal,
+    moment,
+    open_run,
+    opening,
+    show_in_link,
+    shown_on,
+    told_apart,
+)
 from mixviz.ui.services import store
 
 MOST = 100  # runs that are chosen at once
@@ -222,6 +232,9 @@ def actions(table: pd.DataFrame, chosen: list[str]) -> None:
     shelf = st.session_state[keys.COMPARE_SHELF]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if chosen:
+            if len(chosen) == 1 and (run := find(chosen[0])):
+                page = shown_on(run)
+                _button(opening(page), "arrow_forward", open_run, run.id, page)
             _annotating(chosen)
             if shelf == "deleted":
                 _button("Bring back", "undo", _restore, chosen)

@@ -87,8 +87,8 @@ def find(run: str | None) -> Run | None:
 
 
 def known_runs(*also: str | None) -> dict[str, Run]:
-    """Return the newest runs by id, and those asked for by id that are older."""
-    listed = {run.id: run for run in store().runs(SHOWN)}
+    """Return the newest runs by id, the shipped ones, and those asked for by id that are older."""
+    listed = {run.id: run for run in [*store().runs(SHOWN), *store().runs(shipped=True)]}
     for run in also:
         if run not in listed and (found := find(run)):
             listed[found.id] = found
@@ -114,6 +114,23 @@ def pick_run() -> None:
             help="The run that the pages show; a link holds it.",
         )
     show_in_link(keys.RUN, st.session_state[keys.RUN])
+
+
+def shown_on(run: Run) -> str:
+    """Page on which a run is seen: where it trains, else where it is played again."""
+    return "train" if run.status.live else "replay"
+
+
+def opening(page: str) -> str:
+    """Label of a button that opens a run on a page."""
+    return {"train": "Watch", "clusters": "Show clusters"}.get(page, page.capitalize())
+
+
+def open_run(run: str, page: str) -> None:
+    """Choose a run by id and go to a page, or stay where `page` is empty."""
+    st.session_state[keys.RUN] = run
+    if page:
+        st.switch_page(f"{page}.py")
 
 
 def linked(key: str, asked: str | int | list[str] | list[int] | None) -> None:

@@ -142,6 +142,17 @@ def test_archive_rename_and_tag(store):
     assert not store.runs()
 
 
+@pytest.mark.parametrize(("status", "label"), [("finished", "Replay"), ("queued", "Watch")])
+def test_a_chosen_run_is_opened(store, status, label):
+    run, other = add(store), add(store)
+    store.update(run, status=status, heartbeat=time.time())
+    app = show("compare", chosen=[run])
+    next(button for button in app.button if button.label == label).click().run()
+    assert app.session_state[keys.RUN] == run
+    app = show("compare", chosen=[run, other])
+    assert not {"Replay", "Watch"} & {button.label for button in app.button}
+
+
 def test_difference_of_two(store):
     one, other = add(store, "Alpha", components=3), add(store, "Beta", seed=2, components=4)
     app = show("compare", show="Difference", chosen=[one, other])

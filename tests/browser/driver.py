@@ -254,9 +254,11 @@ def choose(page: Page, label: str, option: str) -> None:
 def button(page: Page, name: str) -> Locator:
     """Find a button by the whole of its text, without its icon.
 
-    A button with help is in the document twice, once for narrow screens.
+    A button with help is in the document twice, once for narrow screens; one that has moved down the
+    page stands for a moment in its old place too, marked as stale.
     """
-    return page.locator("button:visible").filter(has=page.get_by_text(name, exact=True))
+    here = page.locator('button:visible:not([data-stale="true"] *)')
+    return here.filter(has=page.get_by_text(name, exact=True))
 
 
 def shown_size(page: Page) -> tuple[int, int]:

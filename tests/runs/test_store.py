@@ -93,6 +93,15 @@ def test_runs_are_listed_newest_first(store):
     assert [run.id for run in store.runs(limit=1)] == ["new"]
 
 
+def test_shipped_and_own_runs_are_listed_apart(store):
+    insert(store, "abcdef")
+    for run in "ace":
+        store.update(run, shipped=True)
+    assert [run.id for run in store.runs(shipped=True)] == ["e", "c", "a"]
+    assert [run.id for run in store.runs(2, shipped=False)] == ["f", "d"]
+    assert [run.id for run in store.runs()] == list("fedcba")
+
+
 def test_ten_thousand_runs_are_listed_fast(store):
     insert(store, [f"run-{number:05d}" for number in range(10_000)])
     began = time.perf_counter()
