@@ -170,9 +170,11 @@ class TaughtModel(MixtureModel):
         points = values[chosen].cpu().numpy()
         if not np.isfinite(points).all():
             return
-        if teacher.map_blur and values.ndim == 4:
-            deviations = (0, 0, teacher.map_blur, teacher.map_blur)
-            points = gaussian_filter(points, deviations)
+        if values.ndim == 4:
+            points = (
+                np.maximum(points, 0) ** teacher.map_gamma if teacher.map_gamma != 1 else points
+            )
+            points = gaussian_filter(points, (0, 0, teacher.map_blur, teacher.map_blur))
         points = points.reshape(len(points), -1)
         cluster = self._cluster_mapped if teacher.uses_umap else self._cluster_codes
         found = cluster(points, *seeds)

@@ -24,6 +24,14 @@ class TeacherConfig(ModelConfig):
         "Teach with images that are slightly shifted, turned and scaled; results are then those of "
         "data augmentation.",
     )
+    map_gamma: float = setting(
+        1.0,
+        "Gamma before UMAP",
+        "Exponent of the images' values before UMAP sees them, and before the blur; 0.5, the square root, "
+        "brings out dark parts. Vectors and codes are taken as they are.",
+        gt=0,
+        le=5,
+    )
     map_blur: float = setting(
         0.0,
         "Blur before UMAP",

@@ -6,6 +6,7 @@ from safetensors.torch import load
 from torch import nn
 
 from mixviz.models import build, create, model_class
+from mixviz.models.networks.amm import Dropout
 from mixviz.training import device
 from mixviz.training.checkpoints import moments_of, restore_moments
 from mixviz.training.config import RunConfig
@@ -43,6 +44,56 @@ def test_channels_last_changes_only_the_order_of_sums():
     with torch.no_grad():
         for one, other in zip(plain.posterior(x), placed.posterior(x), strict=True):
             torch.testing.assert_close(one, other)
+
+
+@pytest.fixture
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "settings"),
+    [
+        ("gmvae-v2", SHAPE, {"network": "conv28"}),
+        ("nvisa", SHAPE, {"network": "strided"}),
+        ("amm", SHAPE, {"network": "conv28"}),
+        ("samm", SHAPE, {"network": "conv28"}),
+        ("mpcc", (1, 8, 8), {"network": "residual", "width": 3}),
+        ("aim", (1, 8, 8), {"network": "residual", "width": 3}),
+    ],
+)
+def test_steps_do_not_depend_on_how_networks_lie(double_precision, name, shape, settings):
+    """A fused optimiser goes through memory, whatever strides its tensors have."""
+    models = []
+    for placed in (False, True):
+        values = settings if name == "aim" else {"components": 3, **settings}
+        config = build(model_class(name).Config, values)
+        model = create(name, config, shape, torch.Generator().manual_seed(0)).train()
+        if placed:
+            place(model, torch.device("cpu"))
+        for part in model.modules():
+            if isinstance(part, Dropout):
+                part.probability = 0.0  # whose mask is drawn in the order of memory
+        model.make_optimizers()
+        noise = torch.Generator().manual_seed(1)
+        x = torch.rand((40, *shape), generator=noise)
+        if name == "samm":
+            model.supervise(x[:6], torch.arange(6) % 3)
+        model.prepare(x, noise)
+        for _ in range(2):
+            model.training_step(x, noise)
+        models.append(model)
+    plain, placed = models
+    assert any(
+        p.ndim == 4 and not p.is_contiguous() and p.stride() != q.stride()
+        for p, q in zip(placed.parameters(), plain.parameters(), strict=True)
+    )
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(
+            placed.state_dict()[key], value, msg=lambda m, k=key: f"{k}: {m}"
+        )
 
 
 def test_moments_lie_as_their_parameters_do():
