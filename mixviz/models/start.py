@@ -40,7 +40,6 @@ AT_ONCE = 1_000  # observations in one pass between epochs
 _MOST_TAUGHT = 70_000  # observations; the others have no teacher
 _PRINCIPAL = 50  # components of the data that UMAP sees
 _COORDINATES = 10
-_NEIGHBOURS = 20
 _RESTARTS = 20  # of the mixture among the coordinates: one in three finds the digits of MNIST
 _FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
 _SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
@@ -170,11 +169,9 @@ class TaughtModel(MixtureModel):
         points = values[chosen].cpu().numpy()
         if not np.isfinite(points).all():
             return
-        if values.ndim == 4:
-            points = (
-                np.maximum(points, 0) ** teacher.map_gamma if teacher.map_gamma != 1 else points
-            )
-            points = gaussian_filter(points, (0, 0, teacher.map_blur, teacher.map_blur))
+        if teacher.map_blur and values.ndim == 4:
+            deviations = (0, 0, teacher.map_blur, teacher.map_blur)
+            points = gaussian_filter(points, deviations)
         points = points.reshape(len(points), -1)
         cluster = self._cluster_mapped if teacher.uses_umap else self._cluster_codes
         found = cluster(points, *seeds)
@@ -187,14 +184,16 @@ class TaughtModel(MixtureModel):
         from sklearn.decomposition import PCA  # two seconds, with the next
         from sklearn.mixture import GaussianMixture
 
-        what = "codes" if self.teacher and self.teacher.among_codes else "observations"
+        teacher = self.teacher
+        assert teacher is not None
+        what = "codes" if teacher.among_codes else "observations"
         task = f"UMAP of {len(points):,} {what}, then a Gaussian mixture"
         self.report(task, 0.0)
         if min(points.shape) > _PRINCIPAL:
             points = PCA(_PRINCIPAL, svd_solver="randomized", random_state=seed).fit_transform(
                 points
             )
-        settings = UMAPSettings(neighbours=_NEIGHBOURS, min_dist=0.0, seed=seed)
+        settings = UMAPSettings(neighbours=teacher.map_neighbours, min_dist=0.0, seed=seed)
         count = min(_COORDINATES, len(points) - 2, points.shape[1])
         coordinates, _ = fit_map(
             "umap", points, settings, count, lambda share: self.report(task, 0.9 * share)

@@ -24,14 +24,6 @@ class TeacherConfig(ModelConfig):
         "Teach with images that are slightly shifted, turned and scaled; results are then those of "
         "data augmentation.",
     )
-    map_gamma: float = setting(
-        1.0,
-        "Gamma before UMAP",
-        "Exponent of the images' values before UMAP sees them, and before the blur; 0.5, the square root, "
-        "brings out dark parts. Vectors and codes are taken as they are.",
-        gt=0,
-        le=5,
-    )
     map_blur: float = setting(
         0.0,
         "Blur before UMAP",
@@ -39,6 +31,13 @@ class TeacherConfig(ModelConfig):
         "count more than the exact place of their edges. Vectors and codes are not blurred.",
         ge=0,
         le=10,
+    )
+    map_neighbours: int = setting(
+        20,
+        "Neighbours of UMAP",
+        "How many neighbours of each observation UMAP looks at; more show larger structure.",
+        ge=2,
+        le=500,
     )
 
     @property

@@ -125,21 +125,17 @@ def test_images_are_blurred_before_umap_and_codes_are_not(make, seeded, monkeypa
     assert seen[1] == pytest.approx(codes.numpy())
 
 
-def test_gamma_comes_before_the_blur(make, seeded, monkeypatch):
+def test_umap_looks_at_as_many_neighbours_as_are_asked_for(make, blobs, seeded, monkeypatch):
     seen = []
 
     def fit(method, points, settings, count, progress):
-        seen.append(points)
+        seen.append(settings.neighbours)
         return points[:, :count], None
 
     monkeypatch.setattr(start, "fit_map", fit)
-    x = torch.rand((30, 1, 5, 5), generator=seeded(0))
-    settings = {"init": "umap-gmm", "teacher_epochs": 1, "components": 2}
-    for given in ({"map_gamma": 0.5}, {"map_gamma": 0.5, "map_blur": 1.0}, {"map_blur": 1.0}):
-        model = make("gmvae-v2", (1, 5, 5), **settings, **given)
-        model.find_clusters(x if "map_gamma" in given else x.sqrt(), seeded(0))
-    assert seen[0] == pytest.approx(x.sqrt().flatten(1).numpy())
-    assert seen[1] == pytest.approx(seen[2])
+    for more in ({}, {"map_neighbours": 50}):
+        taught(make, "nvisa", **more).prepare(blobs[0], seeded(0))
+    assert seen == [20, 50]
 
 
 def test_codes_that_are_not_finite_leave_no_teacher(make, blobs, seeded, unmapped):
