@@ -87,6 +87,20 @@ def test_umap_finds_groups_and_tells_how_far_it_is(make, blobs, seeded):
     assert torch.equal(again.responsibilities, found)
 
 
+def test_the_partition_that_others_confirm_is_taken():
+    odd = np.arange(60) % 3
+    halves = np.arange(60) // 30
+    renamed = 1 - halves
+    assert start.most_agreed([odd, halves, renamed]) == 1
+    assert start.most_agreed([halves, odd]) == 0  # of equals the likelier, which comes first
+    assert start.most_agreed([odd]) == 0
+    nearly = halves.copy()
+    nearly[:3] = 1
+    worse = halves.copy()
+    worse[30:42] = 0
+    assert start.most_agreed([worse, nearly, halves]) == 2  # the middle one
+
+
 def test_umap_leaves_pytorch_its_threads(make, blobs, seeded):
     assert torch.get_num_threads() == 1  # the fixture's
     taught(make, "vade").find_clusters(blobs[0], seeded(0))
