@@ -1,7 +1,6 @@
 """Maps of latents that keep neighbours together: t-SNE and UMAP, with placing of new points."""
 
 import io
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
@@ -13,6 +12,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from tqdm.std import TqdmDefaultWriteLock, tqdm
 
 from mixviz.errors import MixvizError
+from mixviz.processors import usable_cores
 
 Progress = Callable[[float], None]
 Place = Callable[[np.ndarray], np.ndarray]  # new latents (M, D) to coordinates (M, d)
@@ -165,13 +165,13 @@ def placing(
         latents,
         perplexity=settings.perplexity,
         metric=settings.metric,
-        n_jobs=_threads(),
+        n_jobs=usable_cores(),
         random_state=settings.seed,
     )
     embedding = TSNEEmbedding(
         coordinates.astype(np.float64),
         affinities,
-        n_jobs=_threads(),
+        n_jobs=usable_cores(),
         random_state=settings.seed,
         negative_gradient_method="auto",
     )
@@ -214,10 +214,6 @@ def _bars_go_on() -> Iterator[None]:
         raise
 
 
-def _threads() -> int:
-    return os.cpu_count() or 1
-
-
 def _open_tsne(latents: np.ndarray, settings: TSNESettings, progress: Progress) -> Any:
     from openTSNE import TSNE
 
@@ -235,7 +231,7 @@ def _open_tsne(latents: np.ndarray, settings: TSNESettings, progress: Progress) 
         early_exaggeration_iter=_EARLY,
         n_iter=settings.iterations,
         metric=settings.metric,
-        n_jobs=_threads(),
+        n_jobs=usable_cores(),
         random_state=settings.seed,
         callbacks=look,
         callbacks_every_iters=every,
@@ -256,7 +252,7 @@ def _sklearn_tsne(
         metric=settings.metric,
         init="pca",
         random_state=settings.seed,
-        n_jobs=_threads(),
+        n_jobs=usable_cores(),
         verbose=2,  # what it prints is the only sign of progress
     )
     with redirect_stdout(_Iterations(progress, total)):
@@ -286,7 +282,7 @@ def _umap(
         "n_jobs": 1,  # more threads would make the map another one at each call
     }
     if latents.shape[1] * float(len(latents)) ** 2 <= _MOST_WORK:
-        found = ExactNeighbours(latents, neighbours, settings.metric, _threads())
+        found = ExactNeighbours(latents, neighbours, settings.metric, usable_cores())
         chosen["precomputed_knn"] = found.indices, found.distances, found
     if shown is not None:
         chosen["tqdm_kwds"] = {"file": shown, "disable": False, "mininterval": 0.3}

@@ -12,6 +12,7 @@ from typing import IO
 
 import torch
 
+from mixviz.processors import usable_cores
 from mixviz.runs import RunStore, Status
 
 
@@ -71,7 +72,7 @@ class LocalPool:
         devices = self._devices(run)
         at_once = min(max(1, self._places // devices), self._planned)
         # PyTorch takes this many threads at most; small networks take one in any case.
-        threads = max(1, _cores() // (at_once * devices))
+        threads = max(1, usable_cores() // (at_once * devices))
         own = {"MIXVIZ_HOME": str(self._store.home), "OMP_NUM_THREADS": str(threads)}
         own["TQDM_DISABLE"] = "1"  # nobody sees the bar
         taken = Counter(gpu for one in self._training.values() for gpu in one.gpus)
@@ -122,14 +123,7 @@ class LocalPool:
 
 def default_jobs() -> int:
     """How many runs a sweep trains at once where nobody says: one for each GPU, else for each core."""
-    return len(_gpus()) or _cores()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(_gpus()) or usable_cores()
 
 
 def _gpus() -> list[str]:

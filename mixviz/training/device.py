@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mixviz.errors import MixvizError
+from mixviz.processors import usable_cores
 from mixviz.training.config import RunConfig
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def use_threads(config: RunConfig, shape: tuple[int, ...]) -> None:
     """Set this thread's share of the processors; small networks are fastest on one."""
     own = 1 if len(shape) == 1 else PROCESSORS
     if config.devices > 1:  # Lightning may have divided them already
-        own = max(1, min(own, (os.cpu_count() or 1) // config.devices))
+        own = max(1, min(own, usable_cores() // config.devices))
     torch.set_num_threads(config.threads or own)
 
 

@@ -164,7 +164,7 @@ def test_a_run_on_several_devices_takes_the_room_of_several(store, started, devi
 def test_cores_are_shared_out_among_the_processes(
     store, started, monkeypatch, devices, runs, threads
 ):
-    monkeypatch.setattr(local, "_cores", lambda: 8)
+    monkeypatch.setattr(local, "usable_cores", lambda: 8)
     monkeypatch.setattr(local, "_gpus", list)
     pool = LocalPool(store)
     with pool.open(runs):
