@@ -202,15 +202,17 @@ class TaughtModel(MixtureModel):
         )
         draws = np.random.RandomState(seed_of_mixture)
         fits = []
-        for done in range(_RESTARTS):
-            mixture = GaussianMixture(self.config.components, reg_covar=1e-4, random_state=draws)
-            with quiet():
+        with quiet():
+            for done in range(_RESTARTS):
+                mixture = GaussianMixture(
+                    self.config.components, reg_covar=1e-4, random_state=draws
+                )
                 fits.append(mixture.fit(coordinates))
-            self.report(task, 0.9 + 0.1 * (done + 1) / _RESTARTS)
-        likeliest = sorted(fits, key=lambda fit: -fit.lower_bound_)[:_LIKELIEST]
-        compared = coordinates[draws.permutation(len(coordinates))[:_COMPARED]]
-        chosen = most_agreed([fit.predict(compared) for fit in likeliest])
-        found: np.ndarray = likeliest[chosen].predict_proba(coordinates)
+                self.report(task, 0.9 + 0.1 * (done + 1) / _RESTARTS)
+            likeliest = sorted(fits, key=lambda fit: -fit.lower_bound_)[:_LIKELIEST]
+            compared = coordinates[draws.permutation(len(coordinates))[:_COMPARED]]
+            chosen = most_agreed([fit.predict(compared) for fit in likeliest])
+            found: np.ndarray = likeliest[chosen].predict_proba(coordinates)
         return found
 
     def _cluster_codes(self, codes: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
@@ -265,8 +267,8 @@ class StartedModel(TaughtModel, GradientModel):
 def most_agreed(partitions: list[np.ndarray]) -> int:
     """Index of the partition (N,) whose mean adjusted Rand index with the others is greatest.
 
-    A likelihood that several restarts reach is more to be trusted than a slightly greater one that one
-    reaches. Of equals the first is taken.
+    What several restarts find is more to be trusted than what one finds, even where that is likelier. Of
+    equals the first is taken.
     """
     from sklearn.metrics import adjusted_rand_score
 

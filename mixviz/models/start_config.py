@@ -35,7 +35,8 @@ class TeacherConfig(ModelConfig):
     map_neighbours: int = setting(
         20,
         "Neighbours of UMAP",
-        "How many neighbours of each observation UMAP looks at; more show larger structure.",
+        "How many neighbours of each observation UMAP looks at, itself among them, or as many as there "
+        "are; more show larger structure.",
         ge=2,
         le=500,
     )

@@ -247,15 +247,22 @@ def import_shipped(store: RunStore, folder: Path) -> list[str]:
     """Import the bundles of a folder that the store has not yet, and return the new runs' ids.
 
     Meant for every start of the program: what is there already is only peeked at, several
-    processes may do it at once, and a bundle that cannot be read is logged and passed over.
+    processes may do it at once, and a bundle that cannot be read is logged and passed over. A run
+    that an earlier version shipped under the name of a new one goes to the archive.
     """
-    added = []
+    added, current = [], []
     for path in shipped_bundles(folder):
         try:
-            if _known(store, peek(path)) is None:
+            current.append(peek(path))
+            if _known(store, current[-1]) is None:
                 added.append(import_run(store, path, shipped=True))
         except MixvizError as error:
             _log.warning("%s", error)
+    if added:
+        new = {store.get(run).name for run in added}
+        kept = {run.created for run in current}
+        there = [run for run in store.runs(1000, shipped=True) if run.name in new]
+        store.archive([run.id for run in there if run.created not in kept])
     return added
 
 

@@ -11,7 +11,7 @@ import torch
 
 
 def hardware(device: torch.device) -> str:
-    """Name the device of a run: the GPU, or the processor and its number of cores."""
+    """Name the device of a run: the GPU, or the processor and the cores that the machine has."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     cores = os.cpu_count() or 1

@@ -13,7 +13,7 @@ from mixviz.data.own_prepare import Options
 from mixviz.runs import Status
 from mixviz.training.config import plan
 from mixviz.training.requests import create_run
-from mixviz.ui import keys
+from mixviz.ui import keys, runs
 from mixviz.ui.compare import narrowed, shown, table_csv
 from tests.app.driver import OUTSIDE, buttons, show, texts, trained, written
 
@@ -151,6 +151,23 @@ def test_a_chosen_run_is_opened(store, status, label):
     assert app.session_state[keys.RUN] == run
     app = show("compare", chosen=[run, other])
     assert not {"Replay", "Watch"} & {button.label for button in app.button}
+
+
+def test_an_archived_run_is_opened_and_a_deleted_one_not(store):
+    run, gone = add(store), add(store)
+    store.archive([run])
+    store.delete([gone])
+    for chosen, offered in ((run, True), (gone, False)):
+        labels = {button.label for button in show("compare", chosen=[chosen]).button}
+        assert ("Replay" in labels) is offered
+
+
+def test_shipped_runs_stay_in_the_list(store, monkeypatch):
+    monkeypatch.setattr(runs, "SHOWN", 1)
+    shipped, hidden, newest = add(store), add(store), add(store)
+    store.update(shipped, shipped=True)
+    assert set(runs.known_runs()) == {shipped, newest}
+    assert set(runs.known_runs(hidden)) == {shipped, hidden, newest}
 
 
 def test_difference_of_two(store):

@@ -101,6 +101,38 @@ def test_the_partition_that_others_confirm_is_taken():
     assert start.most_agreed([worse, nearly, halves]) == 2  # the middle one
 
 
+def test_of_the_three_likeliest_fits_the_chosen_one_teaches(
+    make, blobs, seeded, unmapped, monkeypatch
+):
+    bounds, compared = iter([0.0, 3.0, 1.0, 2.0]), []
+
+    class Scripted:
+        def __init__(self, components, **_):
+            self.lower_bound_ = next(bounds)
+
+        def fit(self, points):
+            return self
+
+        def predict(self, points):
+            return np.full(len(points), self.lower_bound_)
+
+        def predict_proba(self, points):
+            return np.eye(4)[self.predict(points).astype(int)]
+
+    def choose(partitions):
+        compared.extend((len(partition), partition[0]) for partition in partitions)
+        return 1
+
+    monkeypatch.setattr("sklearn.mixture.GaussianMixture", Scripted)
+    monkeypatch.setattr(start, "most_agreed", choose)
+    monkeypatch.setattr(start, "_RESTARTS", 4)
+    monkeypatch.setattr(start, "_COMPARED", 100)
+    model = taught(make, "nvisa", components=4)
+    model.prepare(blobs[0], seeded(0))
+    assert compared == [(100, 3), (100, 2), (100, 1)]
+    assert model.responsibilities.argmax(1).eq(2).all()
+
+
 def test_umap_leaves_pytorch_its_threads(make, blobs, seeded):
     assert torch.get_num_threads() == 1  # the fixture's
     taught(make, "vade").find_clusters(blobs[0], seeded(0))

@@ -315,6 +315,17 @@ def test_shipped_runs_are_imported_once(shelf, other, caplog):
     assert [(r.id, r.shipped) for r in other.runs()] == [(f"demo-{n}", True) for n in (2, 1, 0)]
 
 
+def test_a_shipped_run_that_was_made_again_replaces_the_old_one(shelf, other):
+    change_run(shelf / "1.mixviz", name="Digits")
+    import_shipped(other, shelf)
+    other.annotate(["demo-0"], name="Digits")  # a user's name for another shipped run
+    change_run(shelf / "1.mixviz", id="demo-1-again", created=9.0)
+    assert import_shipped(other, shelf) == ["demo-1-again"]
+    assert {run.id for run in other.runs()} == {"demo-0", "demo-2", "demo-1-again"}
+    assert other.get("demo-1").archived
+    assert import_shipped(other, shelf) == []
+
+
 def test_shipped_runs_that_are_there_are_only_peeked_at(shelf, other, monkeypatch):
     import_shipped(other, shelf)
     monkeypatch.setattr(bundle_reader.Bundle, "unpack", None)
