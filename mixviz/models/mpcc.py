@@ -276,8 +276,8 @@ class MPCC(TaughtModel):
         """Take a step of the named optimisers, where there are such, down the loss."""
         chosen = [self._optimizers[name] for name in names if name in self._optimizers]
         parameters = [p for o in chosen for group in o.param_groups for p in group["params"]]
-        for parameter in parameters:
-            parameter.grad = None
+        for optimizer in chosen:
+            optimizer.zero_grad()
         # Not torch.autograd.grad, whose gradients may lie otherwise in memory than their parameters:
         # the fused Adam then takes each number for another's.
         loss.backward(inputs=parameters)

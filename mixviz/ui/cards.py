@@ -10,7 +10,7 @@ import streamlit as st
 from mixviz.figures.still import latent_image
 from mixviz.runs import Run
 from mixviz.runs.files import write_atomically
-from mixviz.ui.runs import badge, literal, open_run, opening, shown_on
+from mixviz.ui.runs import badge, label_of_page, literal, open_run, shown_on
 from mixviz.ui.services import store
 
 _SIZE = (360, 240)
@@ -69,7 +69,10 @@ def _cards(runs: list[Run], here: str, columns: int = 4) -> None:
                     to = here or shown_on(run)
                     away = to if to != here else ""
                     st.button(
-                        opening(to), key=f"card.{run.id}", on_click=open_run, args=(run.id, away)
+                        label_of_page(to),
+                        key=f"card.{run.id}",
+                        on_click=open_run,
+                        args=(run.id, away),
                     )
 
 

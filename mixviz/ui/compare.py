@@ -12,11 +12,11 @@ from mixviz.runs.catalogue import SHELVES, Shelf
 from mixviz.ui import keys
 from mixviz.ui.runs import (
     find,
+    label_of_page,
     linked,
     literal,
     moment,
     open_run,
-    opening,
     show_in_link,
     shown_on,
     told_apart,
@@ -234,7 +234,7 @@ def actions(table: pd.DataFrame, chosen: list[str]) -> None:
         if chosen:
             if len(chosen) == 1 and (run := find(chosen[0])):
                 page = shown_on(run)
-                _button(opening(page), "arrow_forward", open_run, run.id, page)
+                _button(label_of_page(page), "arrow_forward", open_run, run.id, page)
             _annotating(chosen)
             if shelf == "deleted":
                 _button("Bring back", "undo", _restore, chosen)

@@ -121,7 +121,7 @@ def shown_on(run: Run) -> str:
     return "train" if run.status.live else "replay"
 
 
-def opening(page: str) -> str:
+def label_of_page(page: str) -> str:
     """Label of a button that opens a run on a page."""
     return {"train": "Watch", "clusters": "Show clusters"}.get(page, page.capitalize())
 

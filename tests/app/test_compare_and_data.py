@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 
 from mixviz.data import SOURCES
 from mixviz.data.own import add_file, deleted_sets, own_sets
@@ -142,13 +143,19 @@ def test_archive_rename_and_tag(store):
     assert not store.runs()
 
 
-@pytest.mark.parametrize(("status", "label"), [("finished", "Replay"), ("queued", "Watch")])
-def test_a_chosen_run_is_opened(store, status, label):
+@pytest.mark.parametrize(
+    ("status", "label", "page"),
+    [("finished", "Replay", "replay.py"), ("queued", "Watch", "train.py")],
+)
+def test_a_chosen_run_is_opened(store, monkeypatch, status, label, page):
+    left_for = []
+    monkeypatch.setattr(st, "switch_page", left_for.append)
     run, other = add(store), add(store)
     store.update(run, status=status, heartbeat=time.time())
     app = show("compare", chosen=[run])
-    next(button for button in app.button if button.label == label).click().run()
+    press(app, label)
     assert app.session_state[keys.RUN] == run
+    assert left_for == [page]
     app = show("compare", chosen=[run, other])
     assert not {"Replay", "Watch"} & {button.label for button in app.button}
 
