@@ -182,15 +182,37 @@ class TaughtModel(MixtureModel):
         self.responsibilities = everyone
 
     def _cluster_mapped(self, points: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
-        """Responsibilities (N, K) of a mixture among UMAP's coordinates of points (N, d)."""
-        from sklearn.decomposition import PCA  # two seconds, with the next
-        from sklearn.mixture import GaussianMixture
+        """Responsibilities (N, K) of a mixture among UMAP's coordinates of points (N, d).
+
+        Of several maps, each has a seed and a mixture of its own, and what they agree on is returned.
+        """
+        teacher = self.teacher
+        assert teacher is not None
+        draws = np.random.RandomState(seed_of_mixture)
+        count = teacher.map_count
+        seeds = [seed, *draws.randint(2**31 - 1, size=count - 1)]
+        found = []
+        for number, own in enumerate(seeds):
+            coordinates = self._coordinates(points, int(own), number)
+            found.append(self._cluster_coordinates(coordinates, draws, number))
+        return found[0] if count == 1 else consensus(found, random_state=draws)
+
+    def _report_map(self, points: np.ndarray, number: int, share: float) -> None:
+        """Report the share that is done of one of the maps of points (N, .), counted from 0."""
+        teacher = self.teacher
+        assert teacher is not None
+        which = f" {number + 1} of {teacher.map_count}," if teacher.map_count > 1 else ""
+        what = "codes" if teacher.among_codes else "observations"
+        task = f"UMAP{which} of {len(points):,} {what}, then a Gaussian mixture"
+        self.report(task, (number + share) / teacher.map_count)
+
+    def _coordinates(self, points: np.ndarray, seed: int, number: int) -> np.ndarray:
+        """UMAP's coordinates (N, at most 10) of points (N, d)."""
+        from sklearn.decomposition import PCA  # two seconds
 
         teacher = self.teacher
         assert teacher is not None
-        what = "codes" if teacher.among_codes else "observations"
-        task = f"UMAP of {len(points):,} {what}, then a Gaussian mixture"
-        self.report(task, 0.0)
+        self._report_map(points, number, 0.0)
         if min(points.shape) > _PRINCIPAL:
             points = PCA(_PRINCIPAL, svd_solver="randomized", random_state=seed).fit_transform(
                 points
@@ -198,9 +220,22 @@ class TaughtModel(MixtureModel):
         settings = UMAPSettings(neighbours=teacher.map_neighbours, min_dist=0.0, seed=seed)
         count = min(_COORDINATES, len(points) - 2, points.shape[1])
         coordinates, _ = fit_map(
-            "umap", points, settings, count, lambda share: self.report(task, 0.9 * share)
+            "umap",
+            points,
+            settings,
+            count,
+            lambda share: self._report_map(points, number, 0.9 * share),
         )
-        draws = np.random.RandomState(seed_of_mixture)
+        return coordinates
+
+    def _cluster_coordinates(
+        self, coordinates: np.ndarray, draws: np.random.RandomState, number: int
+    ) -> np.ndarray:
+        """Responsibilities (N, K) of the best of several mixtures among a map's coordinates (N, D)."""
+        from sklearn.mixture import GaussianMixture  # two seconds
+
+        teacher = self.teacher
+        assert teacher is not None
         fits = []
         with quiet():
             for done in range(_RESTARTS):
@@ -208,11 +243,13 @@ class TaughtModel(MixtureModel):
                     self.config.components, reg_covar=1e-4, random_state=draws
                 )
                 fits.append(mixture.fit(coordinates))
-                self.report(task, 0.9 + 0.1 * (done + 1) / _RESTARTS)
-            likeliest = sorted(fits, key=lambda fit: -fit.lower_bound_)[:_LIKELIEST]
+                self._report_map(coordinates, number, 0.9 + 0.1 * (done + 1) / _RESTARTS)
+        likeliest = sorted(fits, key=lambda fit: -fit.lower_bound_)[:_LIKELIEST]
+        chosen = 0
+        if teacher.map_count == 1:  # several maps judge each other
             compared = coordinates[draws.permutation(len(coordinates))[:_COMPARED]]
             chosen = most_agreed([fit.predict(compared) for fit in likeliest])
-            found: np.ndarray = likeliest[chosen].predict_proba(coordinates)
+        found: np.ndarray = likeliest[chosen].predict_proba(coordinates)
         return found
 
     def _cluster_codes(self, codes: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
@@ -274,6 +311,21 @@ def most_agreed(partitions: list[np.ndarray]) -> int:
 
     agreement = [[adjusted_rand_score(a, b) for b in partitions] for a in partitions]
     return int(np.argmax(np.sum(agreement, 1)))
+
+
+def consensus(found: list[np.ndarray], random_state: np.random.RandomState) -> np.ndarray:
+    """Clusters (N, K), each row one-hot, that several clusterings (N, K) agree on.
+
+    k-means among the rows of all their responsibilities (Topchy, Jain and Punch, "Clustering
+    ensembles", PAMI 2005): where an observation lies in each says which lie together.
+    """
+    from sklearn.cluster import KMeans  # two seconds
+
+    components = found[0].shape[1]
+    means = KMeans(components, n_init=_RESTARTS, random_state=random_state)
+    with quiet():
+        labels = means.fit_predict(np.concatenate(found, 1))
+    return np.eye(components)[labels]
 
 
 def moments(points: np.ndarray, responsibilities: np.ndarray) -> FittedMixture:

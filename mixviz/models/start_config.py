@@ -40,6 +40,14 @@ class TeacherConfig(ModelConfig):
         ge=2,
         le=500,
     )
+    map_count: int = setting(
+        1,
+        "Maps of UMAP",
+        "Maps from seeds of their own, each with a Gaussian mixture; clusters are what most of them "
+        "agree on. More take longer and depend less on the seed.",
+        ge=1,
+        le=50,
+    )
 
     @property
     def start(self) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import adjusted_rand_score
 
 from mixviz.errors import MixvizError
 from mixviz.models import build, model_class, start
@@ -182,6 +183,52 @@ def test_umap_looks_at_as_many_neighbours_as_are_asked_for(make, blobs, seeded, 
     for more in ({}, {"map_neighbours": 50}):
         taught(make, "nvisa", **more).prepare(blobs[0], seeded(0))
     assert seen == [20, 50]
+
+
+def test_what_most_clusterings_agree_on_outvotes_one_that_differs():
+    draws = np.random.RandomState(0)
+    truth = np.repeat(np.arange(3), 40)
+    odd = (truth + (np.arange(120) % 2)) % 3  # half of every cluster lies with the next
+    votes = []
+    for shift, labels in enumerate([truth, truth, odd, truth]):
+        votes.append(np.eye(3)[(labels + shift) % 3])  # names of clusters differ from fit to fit
+    found = start.consensus(votes, random_state=draws)
+    assert found.shape == (120, 3)
+    assert set(found.ravel()) == {0.0, 1.0}
+    assert adjusted_rand_score(truth, found.argmax(1)) == 1
+    assert adjusted_rand_score(truth, odd) < 0.5
+
+
+def test_every_map_has_a_seed_and_the_likeliest_mixture_of_its_own(
+    make, blobs, seeded, monkeypatch
+):
+    seeds, agreed, told = [], [], []
+
+    def fit(method, points, settings, count, progress):
+        seeds.append(settings.seed)
+        progress(1.0)
+        return points[:, :count], None
+
+    def consensus(found, random_state):
+        agreed.extend(found)
+        return found[1]
+
+    monkeypatch.setattr(start, "fit_map", fit)
+    monkeypatch.setattr(start, "consensus", consensus)
+    one = taught(make, "nvisa")
+    one.prepare(blobs[0], seeded(0))
+    assert not agreed
+    several = taught(make, "nvisa", map_count=3)
+    several.report = lambda task, share: told.append((task, share))
+    several.prepare(blobs[0], seeded(0))
+    assert seeds[0] == seeds[1]  # one map is the first of several
+    assert len(set(seeds[1:])) == 3
+    assert len(agreed) == 3
+    assert torch.equal(several.responsibilities, torch.from_numpy(agreed[1]).float())
+    tasks, shares = zip(*told, strict=True)
+    assert list(shares) == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    assert {task[:11] for task in tasks} == {"UMAP 1 of 3", "UMAP 2 of 3", "UMAP 3 of 3"}
 
 
 def test_codes_that_are_not_finite_leave_no_teacher(make, blobs, seeded, unmapped):
