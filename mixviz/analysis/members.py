@@ -16,8 +16,8 @@ from mixviz.evaluation.merging import Clustering
 from mixviz.evaluation.stability import agreement, silhouette
 from mixviz.runs import Run, RunStore
 from mixviz.runs.artifacts import fingerprint
-from mixviz.runs.catalogue import OBSERVING
 from mixviz.training.checkpoints import has_checkpoint
+from mixviz.training.config import configuration
 from mixviz.training.observe import mixture_arrays
 from mixviz.training.saved import Saved
 
@@ -63,21 +63,16 @@ def silhouette_of(store: RunStore, encoding: Encoding, clustering: Clustering) -
 
 def twins(store: RunStore, run: Run, among: int = 1000) -> list[Run]:
     """Runs of the same configuration with another seed, newest first."""
-    wanted = _without_seed(run)
+    wanted = configuration(run.config)
     return [
         other
         for other in store.runs(among)
         if other.id != run.id
-        and other.model == run.model
-        and _without_seed(other) == wanted
+        and (other.model, other.dataset) == (run.model, run.dataset)
         and other.config["run"].get("seed") != run.config["run"].get("seed")
+        and configuration(other.config) == wanted
         and has_checkpoint(store.checkpoint_folder(other.id))
     ]
-
-
-def _without_seed(run: Run) -> dict:
-    settings = {k: v for k, v in run.config["run"].items() if k not in OBSERVING}
-    return {**run.config, "run": settings}
 
 
 def stability(store: RunStore, run: str, other: str) -> float:

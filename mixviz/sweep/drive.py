@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mixviz.errors import MixvizError
 from mixviz.runs import Run, RunStore, Status
-from mixviz.runs.catalogue import OBSERVING
 from mixviz.sweep.spec import Sweep, Trial
-from mixviz.training.config import Plan
+from mixviz.training.config import configuration
 from mixviz.training.requests import check, create_run
 
 if TYPE_CHECKING:
@@ -259,20 +258,6 @@ def _older(store: RunStore, config: Mapping[str, Any]) -> Iterator[Run]:
         fewer = theirs.keys() < config["settings"].keys() or own.keys() < config["run"].keys()
         if fewer and configuration(run.config) == wanted:
             yield run
-
-
-def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes two runs comparable: all but the seed and where and how it was watched.
-
-    Settings that an older configuration lacks have their defaults; one of a version that had others is
-    returned as it is.
-    """
-    try:
-        whole = Plan.from_json(config).as_json()
-    except MixvizError:
-        return dict(config)
-    run = {name: value for name, value in whole["run"].items() if name not in OBSERVING}
-    return whole | {"run": run}
 
 
 def missing(store: RunStore, run: str) -> bool:

@@ -18,9 +18,9 @@ from mixviz.models import preset
 from mixviz.runs import Run, RunStore, Status
 from mixviz.runs.catalogue import OBSERVING
 from mixviz.runs.files import write_atomically
-from mixviz.sweep.drive import OVER, configuration, usable
+from mixviz.sweep.drive import OVER, usable
 from mixviz.sweep.spec import Sweep, Trial
-from mixviz.training.config import Plan
+from mixviz.training.config import Plan, configuration
 
 Record = dict[str, Any]
 

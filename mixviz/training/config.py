@@ -7,6 +7,7 @@ from typing import Any, Literal
 from mixviz.data import source
 from mixviz.errors import MixvizError, unknown
 from mixviz.models import ModelConfig, Settings, build, model_class, preset, setting
+from mixviz.runs.catalogue import OBSERVING
 from mixviz.training.team import check_shares
 
 
@@ -111,6 +112,20 @@ class Plan:
             raise MixvizError(f"The stored configuration has no {error}.") from error
         config = build(model_class(model).Config, settings)
         return cls(source(dataset).name, model, config, build(RunConfig, run))
+
+
+def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes two runs comparable: all but the seed and where and how it was watched.
+
+    Settings that an older configuration lacks have their defaults; one of a version that had others is
+    returned as it is.
+    """
+    try:
+        whole = Plan.from_json(config).as_json()
+    except MixvizError:
+        return dict(config)
+    run = {name: value for name, value in whole["run"].items() if name not in OBSERVING}
+    return whole | {"run": run}
 
 
 def plan(

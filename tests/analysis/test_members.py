@@ -47,6 +47,12 @@ def test_twins_differ_by_seed_and_by_how_they_are_watched(store, first):
     assert -1 <= value <= 1
     assert stability(store, first, first) == 1
 
+    config = store.get(second).config  # as an older version left it, which had fewer settings
+    older = {name: value for name, value in config["settings"].items() if name != "starts"}
+    assert older.keys() < config["settings"].keys()
+    store.update(second, config={**config, "settings": older})
+    assert [run.id for run in twins(store, store.get(first))] == [second]
+
 
 def test_other_data_cannot_be_compared(store, first):
     digits = plan(dataset="digits", model="k-means", values={"components": 3, "epochs": 1})

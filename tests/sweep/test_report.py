@@ -12,7 +12,6 @@ from mixviz.errors import MixvizError
 from mixviz.evaluation.published import PUBLISHED
 from mixviz.runs import Event, RunStore, Status
 from mixviz.sweep import LocalPool, Sweep, read_sweep, train_all
-from mixviz.sweep.drive import configuration
 from mixviz.sweep.report import (
     merged,
     read_records,
@@ -20,6 +19,7 @@ from mixviz.sweep.report import (
     rows,
     write_records,
 )
+from mixviz.training.config import configuration
 from mixviz.training.requests import create_run
 from mixviz.training.trainer import Trainer
 
