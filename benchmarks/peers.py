@@ -1,6 +1,6 @@
 """mixviz beside ClustPy and pythae: what each reaches in the same wall time on the same machine.
 
-    python benchmarks/peers.py [--data digits ...] [--minutes 2 5 10] [--seeds N] [--only NAME]
+    python benchmarks/peers.py [--data digits ...] [--minutes 2 5 10] [--seeds N] [--only NAME ...]
     python benchmarks/peers.py --table
 
 Every measurement is a process of its own with all cores and no GPU. Results are written to `peers.json`
@@ -399,9 +399,9 @@ def missing(
     ]
 
 
-def chosen(data: str, only: str) -> list[Case]:
-    """Cases in whose name a text occurs."""
-    return [case for case in cases(data) if only.lower() in case.name.lower()]
+def chosen(data: str, only: Sequence[str]) -> list[Case]:
+    """Cases in whose name one of some texts occurs."""
+    return [case for case in cases(data) if any(part.lower() in case.name.lower() for part in only)]
 
 
 def measure_all(options: argparse.Namespace, worker: Worker = in_process) -> None:
@@ -455,7 +455,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--minutes", nargs="+", type=float, default=[2.0, 5.0, 10.0])
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 (default: 1)")
-    parser.add_argument("--only", default="", metavar="NAME", help="part of a name: clustpy VaDE")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[""],
+        metavar="NAME",
+        help='parts of names: "clustpy VaDE" ours',
+    )
     parser.add_argument("--threads", type=int, default=cores_here(), help="default: all cores")
     parser.add_argument("--retry", action="store_true", help="measure again what failed")
     parser.add_argument(
@@ -471,7 +477,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     libraries = {case.library for case in chosen("digits", options.only)}
     if not libraries:
-        parser.error(f"--only {options.only!r}: there is no such library, model or settings")
+        parser.error(
+            f"--only {' '.join(options.only)}: there is no such library, model or settings"
+        )
     if libraries != {"mixviz"} and not PEERS_PYTHON.exists():
         parser.error("the other libraries are not installed; make bench-peers installs them")
     # So that a fit under way ends too, and its files go.
