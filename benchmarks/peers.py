@@ -60,6 +60,7 @@ OWN_EPOCHS = {
     ("pythae", "VAMP"): {"num_epochs": 100},
 }
 AIM = 0.92  # share of the budget that a plan may fill: a machine is not always as fast
+LEFT = 0.8  # of the budget, under which a fit that was cut is made again with more epochs
 SHORT = 0.25  # of the smallest budget, for the second of the two short fits
 
 Record = dict[str, Any]
@@ -216,7 +217,10 @@ class Measurer:
     def within(
         self, case: Case, timing: Timing, budget: float, seed: int
     ) -> tuple[dict[str, Any], dict[str, int]]:
-        """Fit with the epochs that the budget holds, and once more with fewer if it took too long."""
+        """Fit with the epochs that the budget holds, and once more where the fit shows others.
+
+        That is with fewer if it took too long; with more if it was cut and left much of the budget.
+        """
         epochs = epochs_within(case, timing, budget)
         answer = self.fit(case, epochs, seed, 2 * budget)
         if answer["seconds"] > budget:
@@ -230,6 +234,12 @@ class Measurer:
             answer = self.fit(case, epochs, seed, 2 * budget)
             if answer["seconds"] > budget:
                 raise late
+        elif epochs != case.epochs and answer["seconds"] < LEFT * budget:
+            more = epochs_within(case, Timing.of(answer), budget)
+            if sum(more.values()) > sum(epochs.values()):
+                again = self.fit(case, more, seed, 2 * budget)
+                if again["seconds"] <= budget:
+                    return again, more
         return answer, epochs
 
     def timing(self, case: Case) -> Timing:
@@ -367,6 +377,16 @@ def same(record: Record, wanted: Record) -> bool:
     return all(record.get(name) == value for name, value in wanted.items())
 
 
+def replaced(record: Record, wanted: Record) -> bool:
+    """Whether a record is of the same measurement, or of the same case when it had other settings."""
+    place = wanted.keys() - {"values", "wanted", "minutes", "seed"}
+    if not same(record, {name: wanted[name] for name in place}):
+        return False
+    return same(record, {name: wanted[name] for name in ("minutes", "seed")}) or not same(
+        record, {name: wanted[name] for name in ("values", "wanted")}
+    )
+
+
 def twin(records: Iterable[Record], wanted: Record) -> Record | None:
     """Find a measurement whose fit would be the same again.
 
@@ -406,9 +426,10 @@ def chosen(data: str, only: Sequence[str]) -> list[Case]:
 
 def measure_all(options: argparse.Namespace, worker: Worker = in_process) -> None:
     """Measure what is missing, and write each record as it comes."""
-    records = [record for record in read() if not (options.retry and "error" in record)]
+    records = read()
     for data in options.data:
-        todo = missing(records, data, options)
+        settled = [record for record in records if not (options.retry and "error" in record)]
+        todo = missing(settled, data, options)
         if not todo:
             continue
         if gone := source(DATA[data]).missing:
@@ -427,8 +448,7 @@ def measure_all(options: argparse.Namespace, worker: Worker = in_process) -> Non
                     result = {**known, "as_at": [known["settings"], known["minutes"]]} | wanted
                 else:
                     result = wanted | measurer.measure(case, minutes, seed)
-                place = {name: wanted[name] for name in wanted.keys() - {"values", "wanted"}}
-                records = [record for record in records if not same(record, place)] + [result]
+                records = [r for r in records if not replaced(r, wanted)] + [result]
                 write(records)
                 say(
                     f"{data} {number}/{len(todo)} {case.name}, {minutes:g} min, seed {seed}: ",

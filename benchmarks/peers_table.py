@@ -17,7 +17,8 @@ _INTRODUCTION = """\
 # Beside other libraries
 
 One-to-one accuracy (the best assignment of ten clusters to ten classes) and NMI that each library
-reaches within a budget of wall time, on the same machine, all cores, no GPU; labels score and do nothing
+reaches within a budget of wall time, on the same machine, no GPU; each fit has the threads that the heading
+names, and where that is one of two cores two fits ran at a time, each on its own. Labels score and do nothing
 else. Time is that of fitting and labelling, without imports and loading; epochs are as many as end within
 the budget, found from a short fit. *default*: the library's own settings, at most its own epochs; *ours*:
 mixviz's `laptop` preset, all of it for mixviz, learning rates and a start from clusters among UMAP
@@ -80,7 +81,8 @@ def table(records: Sequence[Record]) -> str:
     parts = [_INTRODUCTION]
     for hardware, threads in dict.fromkeys((r["hardware"], r["threads"]) for r in records):
         here = [r for r in records if (r["hardware"], r["threads"]) == (hardware, threads)]
-        parts.append(f"\n## {hardware}, {threads} threads\n\n{_made_with(here)}{_summary(here)}")
+        each = f"{threads} thread{'s' * (threads != 1)} a fit"
+        parts.append(f"\n## {hardware}, {each}\n\n{_made_with(here)}{_summary(here)}")
         for data, minutes in _groups(here):
             chosen = [r for r in here if (r["data"], r["minutes"]) == (data, minutes)]
             parts.append(f"\n### {_words(data)}, {minutes:g} minutes\n\n{_details(chosen)}")
@@ -135,10 +137,20 @@ def _compared(records: Sequence[Record], data: str, minutes: float, family: str)
     by = f"{100 * abs(lead):.1f}"
     if abs(lead) < LEVEL:
         return [*cells, "level", by, _NONE]
+    sure = _certainty(own, other, abs(lead))
     if lead > 0:
-        return [*cells, "mixviz", by, _NONE]
+        return [*cells, f"mixviz{sure}", by, _NONE]
     written = REASONS.get((data, minutes, family))
-    return [*cells, other.library, by, written or computed_reason(own, other, records)]
+    return [*cells, f"{other.library}{sure}", by, written or computed_reason(own, other, records)]
+
+
+def _certainty(own: Row, other: Row, lead: float) -> str:
+    """What keeps a lead from being sure: a single seed, or seeds that differ by more."""
+    both = (own, other)
+    if min(len(row.records) for row in both) == 1:
+        return ", one seed"
+    within = max(statistics.stdev(row.values("accuracy")) for row in both)
+    return ", within the spread" if lead < within else ""
 
 
 def computed_reason(own: Row, other: Row, records: Sequence[Record]) -> str:

@@ -121,14 +121,25 @@ class Catalogue(Database):
         )
         return [read_run(row) for row in rows]
 
-    def akin(self, config: Mapping[str, Any]) -> list[Run]:
-        """Return the runs with the model, data set, seed and K of `config`, the newest first."""
+    def older(self, config: Mapping[str, Any]) -> list[Run]:
+        """Return the runs of the model, data set, seed and K of `config` that have fewer settings.
+
+        They may be from before a setting was added; the newest come first.
+        """
         self._describe_new()
         _, seed, components, _ = _described(config)
         rows = self._db.execute(
             "SELECT * FROM runs WHERE model = ? AND dataset = ? AND seed IS ? AND components IS ?"
-            " AND deleted = 0 ORDER BY created DESC",
-            (config.get("model"), config.get("dataset"), seed, components),
+            " AND deleted = 0 AND ((SELECT count(*) FROM json_each(config, '$.settings')) < ?"
+            " OR (SELECT count(*) FROM json_each(config, '$.run')) < ?) ORDER BY created DESC",
+            (
+                config.get("model"),
+                config.get("dataset"),
+                seed,
+                components,
+                len(config["settings"]),
+                len(config["run"]),
+            ),
         )
         return [read_run(row) for row in rows]
 

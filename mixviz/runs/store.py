@@ -74,16 +74,19 @@ class RunStore(Catalogue, Curves, Steering):
         MixvizError
             When there is no such run, or several.
         """
+        exact = self._db.execute(
+            "SELECT * FROM runs WHERE id = ? AND (deleted = 0 OR ?)", (run, deleted)
+        ).fetchone()
+        if exact is not None:
+            return read_run(exact)
         rows = self._db.execute(
-            "SELECT * FROM runs WHERE substr(id, 1, length(?1)) = ?1 AND (deleted = 0 OR ?2)"
-            " ORDER BY id != ?1 LIMIT 2",
+            "SELECT * FROM runs WHERE substr(id, 1, length(?1)) = ?1 AND (deleted = 0 OR ?2) LIMIT 2",
             (run, deleted),
         ).fetchall()
-        exact = [row for row in rows if row["id"] == run]
-        if len(exact or rows) != 1 or not run:
+        if len(rows) != 1 or not run:
             problem = "Several runs begin with" if rows else "There is no run"
             raise MixvizError(f"{problem} {run!r}; list them with: mixviz runs.")
-        return read_run((exact or rows)[0])
+        return read_run(rows[0])
 
     def runs(self, limit: int = 100, shipped: bool | None = None) -> list[Run]:
         """Return the newest runs that are neither archived nor deleted, newest first.

@@ -117,11 +117,12 @@ def train_all(
     examples, others = at_hand(sweep, [search.example() for search in searches], pool)
     searches = [search for search in searches if search.example() in examples]
     left_out += others
-    runs = [run_of(store, trial) for trial in trials]
+    runs = list(dict.fromkeys(run_of(store, trial) for trial in trials))
     store.tag(runs, sweep.name)
     for search in searches:
-        runs += search.recall()
+        runs = list(dict.fromkeys([*runs, *search.recall()]))
     waiting = [run for run in runs if missing(store, run)]
+    over: dict[str, Status] = {}  # what is known to be, and is not asked for again
     for run in waiting:
         if store.get(run).status in (Status.QUEUED, Status.INTERRUPTED):
             store.queue(run)  # by this process, where the one that made it has died
@@ -131,7 +132,7 @@ def train_all(
 
     def outcome(interrupted: bool) -> Outcome:
         best = [found for search in searches if (found := search.best_found())]
-        now = outcome_of(store, runs)
+        now = outcome_of(store, runs, over)
         return replace(now, best=best, left_out=dict(left_out), interrupted=interrupted)
 
     if not waiting and planned() == len(runs):
@@ -143,10 +144,11 @@ def train_all(
             while not stopped.is_set() and pool.room > 0:
                 if not waiting:
                     proposed = next(filter(None, (search.propose() for search in searches)), [])
-                    runs += proposed
-                    waiting += [run for run in proposed if missing(store, run)]
                     if not proposed:
                         break
+                    new = [run for run in dict.fromkeys(proposed) if run not in runs]
+                    runs += new
+                    waiting += [run for run in new if missing(store, run)]
                     if not waiting:  # all that was proposed has been trained before, or is being
                         continue
                 if not pool.takes(waiting[0]):
@@ -164,7 +166,7 @@ def train_all(
                 for run in (*waiting, *training):
                     store.touch(run, "")
             if progress:
-                progress(replace(outcome_of(store, runs), planned=planned()))
+                progress(replace(outcome_of(store, runs, over), planned=planned()))
             if training:
                 time.sleep(_TICK)
             elif stopped.is_set() or not (waiting or any(search.left for search in searches)):
@@ -252,12 +254,7 @@ def _of_use(store: RunStore, runs: Iterable[Run]) -> list[Run]:
 def _older(store: RunStore, config: Mapping[str, Any]) -> Iterator[Run]:
     """Return runs from before a setting was added, trained with what is now its default."""
     wanted = configuration(config)
-    for run in store.akin(config):
-        theirs, own = run.config.get("settings") or {}, run.config.get("run") or {}
-        # The others need not be read: those that are alike have been found before.
-        fewer = theirs.keys() < config["settings"].keys() or own.keys() < config["run"].keys()
-        if fewer and configuration(run.config) == wanted:
-            yield run
+    return (run for run in store.older(config) if configuration(run.config) == wanted)
 
 
 def missing(store: RunStore, run: str) -> bool:
@@ -266,14 +263,30 @@ def missing(store: RunStore, run: str) -> bool:
     return found.status not in OVER and not (found.owner and found.status.live)
 
 
-def outcome_of(store: RunStore, runs: Sequence[str]) -> Outcome:
-    """Return how far runs are."""
-    found = [store.get(run, deleted=True) for run in runs]
-    return Outcome(
-        {run.id: run.status for run in found},
-        sum(1.0 if run.status in ENDED else _part(run) for run in found),
-        len(runs),
-    )
+def outcome_of(
+    store: RunStore, runs: Sequence[str], over: dict[str, Status] | None = None
+) -> Outcome:
+    """Return how far runs are.
+
+    Parameters
+    ----------
+    over
+        Runs that are known to be at their end, which are not looked up; those found so are added.
+    """
+    over = {} if over is None else over
+    done = 0.0
+    statuses = {}
+    for run in runs:
+        if run not in over:
+            found = store.get(run, deleted=True)
+            statuses[run] = found.status
+            done += 1.0 if found.status in ENDED else _part(found)
+            if found.status in OVER:
+                over[run] = found.status
+        else:
+            statuses[run] = over[run]
+            done += 1.0
+    return Outcome(statuses, done, len(runs))
 
 
 def _part(run: Run) -> float:

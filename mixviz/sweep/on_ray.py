@@ -214,6 +214,7 @@ class RayPool:
             run = self._tasks.pop(task)
             failed = not self._stopped and self._failed(task, run)
             if failed and self._attempts[run] <= self._resources.retries:
+                self._store.queue(run)  # it has not ended, whatever is written of it
                 self.start(run)
             else:
                 ended.append(run)

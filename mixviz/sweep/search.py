@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, get_args
 
 from mixviz.errors import MixvizError
@@ -14,7 +15,7 @@ from mixviz.models import model_class
 from mixviz.runs import Run, RunStore
 from mixviz.sweep.drive import ENDED, run_of
 from mixviz.sweep.spec import Choices, Searched, Sweep, Trial, Value, Variant
-from mixviz.training.config import Plan, RunConfig
+from mixviz.training.config import RunConfig, configuration
 
 try:
     import optuna
@@ -75,16 +76,30 @@ class Search:
         """Prepare; `recall` comes first."""
         self._store, self._sweep, self.variant = store, sweep, variant
         self._distributions = {
-            name: _distribution(name, values, self.example().plan)
-            for name, values in variant.searched.items()
+            name: self._distribution(name, values) for name, values in variant.searched.items()
         }
         self.proposals: dict[tuple[Value, ...], Proposal] = {}
         self._exhausted = False
 
-    def example(self) -> Trial:
-        """Return a trial at one end of every range."""
+    def example(self, chosen: Mapping[str, Value] = MappingProxyType({})) -> Trial:
+        """Return a trial at one end of every range but those from which a value is chosen."""
         ends = {name: values.ends[0] for name, values in self.variant.searched.items()}
-        return self.variant.trial(self._sweep.each_seed[0], ends)
+        return self.variant.trial(self._sweep.each_seed[0], ends | dict(chosen))
+
+    def _distribution(self, name: str, values: Searched) -> BaseDistribution:
+        if isinstance(values, Choices):  # as a run has them: YAML reads 1e-3 as text
+            read = [self.example({name: choice}).plan.as_json() for choice in values.choices]
+            choices = dict.fromkeys(_value_of(config, name) for config in read)
+            return CategoricalDistribution(list(choices))
+        model = model_class(self.example().plan.model)
+        fields = {**RunConfig.model_fields, **model.Config.model_fields}
+        annotation = fields[name].annotation
+        kinds = get_args(annotation) or (annotation,)
+        if float in kinds:
+            return FloatDistribution(values.low, values.high, log=values.log)
+        if int in kinds:
+            return IntDistribution(int(values.low), int(values.high), log=values.log)
+        raise MixvizError(f"{name} is no number; give choices in place of low and high.")
 
     @property
     def left(self) -> int:
@@ -98,10 +113,15 @@ class Search:
 
         Where a seed is missing or its run failed, a run is made.
         """
-        tagged = self._store.table()
-        tagged = tagged[tagged["tags"].map(lambda own: self._sweep.name in own).astype(bool)]
-        for run in map(self._store.get, tagged["id"][::-1]):
-            values = {name: _value_of(run, name) for name in self.variant.searched}
+        shelves = [self._store.table(shelf) for shelf in ("archived", "active")]
+        tagged = [
+            run
+            for table in shelves
+            for run, tags in zip(table["id"][::-1], table["tags"][::-1], strict=True)
+            if self._sweep.name in tags
+        ]
+        for run in map(self._store.get, tagged):
+            values = {name: _value_of(run.config, name) for name in self.variant.searched}
             if self.left and self._allows(values) and self._is_of(run, values):
                 self._propose(values)
         return [run for proposal in self.proposals.values() for run in proposal.runs]
@@ -158,9 +178,9 @@ class Search:
     def _is_of(self, run: Run, values: Mapping[str, Value]) -> bool:
         """Whether a run is one of this search with these values."""
         try:
-            plan = Plan.from_json(run.config)
-            return self.variant.trial(plan.run.seed, values).plan == plan
-        except MixvizError:  # another version's
+            trial = self.variant.trial(int(_value_of(run.config, "seed")), values)
+            return configuration(trial.plan.as_json()) == configuration(run.config)
+        except (MixvizError, TypeError):  # another version's
             return False
 
     def _as_optuna(self, proposal: Proposal) -> FrozenTrial:
@@ -193,18 +213,5 @@ def score(run: Run, criterion: str) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _value_of(run: Run, name: str) -> Any:
-    return {**run.config.get("settings", {}), **run.config.get("run", {})}.get(name)
-
-
-def _distribution(name: str, values: Searched, plan: Plan) -> BaseDistribution:
-    if isinstance(values, Choices):
-        return CategoricalDistribution(values.choices)
-    fields = {**RunConfig.model_fields, **model_class(plan.model).Config.model_fields}
-    annotation = fields[name].annotation
-    kinds = get_args(annotation) or (annotation,)
-    if float in kinds:
-        return FloatDistribution(values.low, values.high, log=values.log)
-    if int in kinds:
-        return IntDistribution(int(values.low), int(values.high), log=values.log)
-    raise MixvizError(f"{name} is no number; give choices in place of low and high.")
+def _value_of(config: Mapping[str, Any], name: str) -> Any:
+    return {**config.get("settings", {}), **config.get("run", {})}.get(name)

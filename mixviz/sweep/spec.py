@@ -1,5 +1,6 @@
 """What a sweep trains: a YAML file of presets or models, data sets, settings and seeds."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -140,6 +141,22 @@ class Block(_Part):
     datasets: Names = None
     set: dict[str, Setting] = {}
 
+    @property
+    def searched(self) -> dict[str, Searched]:
+        """Settings that a search chooses."""
+        return {
+            name: value for name, value in self.set.items() if isinstance(value, Range | Choices)
+        }
+
+    @property
+    def lists(self) -> dict[str, list[Value]]:
+        """Values of the other settings, each of which is trained."""
+        return {
+            name: value if isinstance(value, list) else [value]
+            for name, value in self.set.items()
+            if not isinstance(value, Range | Choices)
+        }
+
 
 class Resources(_Part):
     """What one run gets of a Ray cluster.
@@ -178,7 +195,10 @@ class Sweep(_Part):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=40)]
-    seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0)]] = 1
+    seeds: (
+        Annotated[int, Field(ge=1, le=1000)]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    ) = 1
     leave_out: bool = False
     resources: Resources = Resources()
     search: Budget = Budget()
@@ -230,20 +250,21 @@ class Sweep(_Part):
 
     @property
     def each_seed(self) -> list[int]:
-        """All seeds, in order."""
-        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+        """All seeds, in order, each once."""
+        return list(range(self.seeds) if isinstance(self.seeds, int) else dict.fromkeys(self.seeds))
 
     def _variants(self) -> list["Variant"]:
         return [variant for block in self.runs for variant in _combinations(block)]
 
     def _check_size(self) -> None:
-        variants = self._variants()
-        each = [self.search.trials if variant.searched else 1 for variant in variants]
+        each = [
+            _count(block) * (self.search.trials if block.searched else 1) for block in self.runs
+        ]
         if (count := len(self.each_seed) * sum(each)) > MOST_TRIALS:
             raise MixvizError(
                 f"This sweep has {count:,} runs; at most {MOST_TRIALS:,} are allowed."
             )
-        if any("seed" in {**variant.values, **variant.searched} for variant in variants):
+        if any("seed" in block.set for block in self.runs):
             raise MixvizError("Seeds are given by seeds, beside runs, not as a setting.")
 
 
@@ -344,15 +365,25 @@ def parse_sweep(text: str, name: str) -> Sweep:
         raise MixvizError(f"{name}: {place}: {said}.") from error
 
 
+def _count(block: Block) -> int:
+    """How many combinations a block has, which need not be made for it."""
+    chosen = block.models if block.presets is None else block.presets
+    named = len(_listed(chosen) or ()) * len(_listed(block.datasets) or (None,))
+    return named * math.prod(map(len, block.lists.values()))
+
+
 def _combinations(block: Block) -> list[Variant]:
     presets, models, datasets = map(_listed, (block.presets, block.models, block.datasets))
     if (presets is None) == (models is None):
         raise MixvizError("Each block of runs names either presets or models.")
-    searched = {n: value for n, value in block.set.items() if isinstance(value, Range | Choices)}
-    lists = {name: _values(value) for name, value in block.set.items() if name not in searched}
+    lists = block.lists
     return [
         Variant(
-            chosen, presets is not None, dataset, dict(zip(lists, values, strict=True)), searched
+            chosen,
+            presets is not None,
+            dataset,
+            dict(zip(lists, values, strict=True)),
+            block.searched,
         )
         for chosen in presets or models or ()
         for dataset in datasets or (None,)
@@ -362,10 +393,6 @@ def _combinations(block: Block) -> list[Variant]:
 
 def _listed(names: Names) -> list[str] | None:
     return [names] if isinstance(names, str) else names
-
-
-def _values(value: Any) -> list[Value]:
-    return value if isinstance(value, list) else [value]
 
 
 def _shown(value: Value) -> str:

@@ -26,15 +26,17 @@ def case(settings="default", epochs=STAGES):
 class Worker:
     """Answers as a fit whose epochs take so long, with the labels themselves as clusters."""
 
-    def __init__(self, epoch=0.1, fixed=1.0, fails="", slower=1.0):
+    def __init__(self, epoch=0.1, fixed=1.0, fails="", slower=1.0, late=0):
         self.epoch, self.fixed, self.fails, self.slower = epoch, fixed, fails, slower
+        self.late = late  # first jobs whose epochs take twice as long
         self.jobs = []
 
     def __call__(self, job, seconds):
         self.jobs.append(job)
         if self.fails and self.fails == job["library"]:
             raise Failed("It has no wings.")
-        stages = {name: [self.epoch] * count for name, count in job["epochs"].items()}
+        epoch = self.epoch * (2 if len(self.jobs) <= self.late else 1)
+        stages = {name: [epoch] * count for name, count in job["epochs"].items()}
         total = sum(sum(found) for found in stages.values())
         clusters = (load("digits", "all").labels + 3) % 10
         return {
@@ -97,6 +99,15 @@ class TestBudget:
         worker = Worker(slower=4.0)
         records = run(worker, monkeypatch, "--minutes", "0.25", "--only", "clustpy vade default")
         assert "had promised" in records[0]["error"]
+
+    def test_a_fit_that_leaves_much_of_its_budget_is_made_again_with_more(
+        self, folder, monkeypatch
+    ):
+        worker = Worker(late=2)  # the short fits find a machine half as fast
+        records = run(worker, monkeypatch, "--minutes", "0.25", "--only", "clustpy vade default")
+        assert 0.9 * 15 < records[0]["seconds"] <= 15
+        assert sum(records[0]["epochs"].values()) > sum(worker.jobs[-2]["epochs"].values())
+        assert sum(worker.jobs[-2]["epochs"].values()) == pytest.approx(64, abs=2)
 
 
 class TestCases:
@@ -188,15 +199,26 @@ class TestRecords:
         peers.write([before | {"wanted": {"pretrain_epochs": 1}}])
         assert run(Worker(), monkeypatch, *arguments) == [before]
 
+    def test_records_of_other_settings_go_with_the_first_that_is_replaced(
+        self, folder, monkeypatch
+    ):
+        arguments = ("--minutes", "2", "--only", "clustpy dec default")
+        before = run(Worker(), monkeypatch, *arguments, "--seeds", "2")
+        stale = [record | {"wanted": {"pretrain_epochs": 1}} for record in before]
+        other = before[0] | {"data": "mnist-10000", "wanted": {"pretrain_epochs": 1}}
+        peers.write([*stale, other])
+        assert run(Worker(), monkeypatch, *arguments) == [other, before[0]]
+
     def test_a_failure_is_a_record_and_the_others_go_on(self, folder, monkeypatch):
         worker = Worker(fails="pythae")
         records = run(worker, monkeypatch, "--minutes", "2", "--only", "default")
         failed = [record for record in records if "error" in record]
         assert [(r["library"], r["error"]) for r in failed] == [("pythae", "It has no wings.")]
         assert len(records) == len(peers.OWN_EPOCHS)
+        peers.write([*records, elsewhere := failed[0] | {"data": "mnist-70000"}])
         mended = run(Worker(), monkeypatch, "--minutes", "2", "--only", "default", "--retry")
-        assert not any("error" in record for record in mended)
-        assert len(mended) == len(records)
+        assert [record for record in mended if "error" in record] == [elsewhere]
+        assert len(mended) == len(records) + 1
 
     def test_what_has_no_data_is_left_out(self, folder, monkeypatch, capsys):
         monkeypatch.setenv("MIXVIZ_DATA", str(folder))
@@ -285,13 +307,22 @@ class TestTable:
             record("clustpy", "VaDE", 0.80),
             record("clustpy", "VaDE", 0.60, labels="vade_labels_"),
         )
-        assert found["any model"][:2] == ["mixviz", "10.0"]
-        assert found["VaDE"] == ["clustpy", "10.0", "not known"]
+        assert found["any model"][:2] == ["mixviz, one seed", "10.0"]
+        assert found["VaDE"] == ["clustpy, one seed", "10.0", "not known"]
         assert found["DEC"] == ["–", "–", "–"]
 
     def test_half_a_point_is_level(self):
         found = ahead(record("mixviz", "VaDE", 0.802), record("clustpy", "VaDE", 0.800))
         assert found["VaDE"][0] == "level"
+
+    def test_a_lead_within_the_spread_of_seeds_says_so(self):
+        others = [record("clustpy", "DEC", 0.60), record("clustpy", "DEC", 0.70, seed=1)]
+        near, far = (
+            [record("mixviz", "DEC", a), record("mixviz", "DEC", a + 0.01, seed=1)]
+            for a in (0.69, 0.89)
+        )
+        assert ahead(*near, *others)["DEC"][:2] == ["mixviz, within the spread", "4.5"]
+        assert ahead(*far, *others)["DEC"][:2] == ["mixviz", "24.5"]
 
     def test_the_reason_says_what_was_cut(self):
         cut = {"whole": False, "epochs": {"epochs": 4}}
@@ -311,7 +342,7 @@ class TestTable:
     def test_machines_are_not_mixed(self):
         other = record("clustpy", "DEC", 0.9, hardware="Another, 64 cores", threads=64)
         text = table([record("mixviz", "DEC", 0.5), other])
-        assert "## A machine, 2 cores, 2 threads" in text
+        assert "## A machine, 2 cores, 2 threads a fit" in text
         assert not re.search(r"\| clustpy \| 40\.0 \|", text)
         assert text.count("| Digits 8x8 | 2 | DEC |") == 2
 

@@ -27,3 +27,19 @@ class HerePool:
 
     def stop(self):
         raise AssertionError("nobody stopped it")
+
+
+class LatePool(HerePool):
+    """Trains all that was started at the next look, as processes that take long to begin."""
+
+    room = 100
+
+    def start(self, run):
+        self.started.append(run)
+        self.begun = [*getattr(self, "begun", []), run]
+
+    def ended(self):
+        begun, self.begun = getattr(self, "begun", []), []
+        for run in begun:
+            self.train(run)
+        return begun

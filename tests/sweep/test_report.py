@@ -86,6 +86,30 @@ def test_runs_that_ended_early_are_counted(store):
     ]
 
 
+def test_rows_under_k_means_are_named_and_gaps_in_records_too():
+    blocks = [
+        {"models": ["k-means", "gmm"], "datasets": "arcs", "set": {"components": 5}},
+        {"presets": ["v2-arcs-laptop", "dec-arcs-laptop", "nvisa-arcs-laptop"]},
+    ]
+    made = Sweep.model_validate({"name": "made", "seeds": 2, "runs": blocks})
+    trials = made.trials()
+    accuracy = {"k-means": 0.9, "gmm": 0.898, "gmvae-v2": 0.7, "dec": 0.99}
+    records = [
+        record(trial, accuracy[trial.plan.model] + 0.002 * trial.seed, 1.0)
+        for trial in trials
+        if trial.plan.model in accuracy
+    ]
+    del records[0]["result"]["seconds"]
+    records[0]["commit"] = "abc1234"
+    text = report(rows(made, records), "a", "b")
+    under = text.split("Under k-means on the same data")[1].split("\n\n")[1]
+    assert under == "* Arcs, k-means 0.901: `gmvae-v2` 0.701 (`v2-arcs-laptop`)."
+    assert line(text, "`k-means`")[-4] == "1 s"
+    assert line(text, "`k-means`")[-1] == "abc1234, 1 not recorded"
+    nothing = report(rows(made, records[:1]), "a", "b")
+    assert "Under k-means on the same data" not in nothing
+
+
 def test_settings_of_the_run_tell_rows_apart():
     longer = {**K_MEANS, "set": {"components": 5, "epochs": [3, 9], "split": ["train", "all"]}}
     text = report(rows(sweep(longer), []), "a", "b")

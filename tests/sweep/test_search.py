@@ -12,7 +12,7 @@ from mixviz.sweep import Sweep, train_all
 from mixviz.sweep.search import Search
 from mixviz.training.requests import create_run
 from mixviz.training.trainer import Trainer
-from tests.sweep.driver import HerePool
+from tests.sweep.driver import HerePool, LatePool
 
 RATE = {"learning_rate": {"low": 1e-7, "high": 0.1, "log": True}}
 K = {"components": {"low": 2, "high": 9}, "epochs": 20}
@@ -129,6 +129,50 @@ def test_a_small_space_is_searched_once(store):
     assert len(outcome.runs) == 6
     assert sorted(set(rates(store))) == [1e-5, 1e-4, 1e-3]
     assert [best["values"]["learning_rate"] for best in outcome.best] == [1e-4, 1e-4]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_run_of_two_kinds_is_trained_once(store, late):
+    """By a list and by a search, by seeds given twice, and where only its threads differ."""
+    block = {"models": "gmvae-v2", "datasets": "arcs"}
+    searched = {"components": {"choices": [4, 5]}}
+    made = Sweep.model_validate(
+        {
+            "name": "made",
+            "seeds": [0, 0],
+            "search": {"trials": 2},
+            "runs": [
+                {**block, "set": {"components": 5, "threads": [1, 2]}},
+                {**block, "set": searched},
+            ],
+        }
+    )
+    pool, seen = parabola(store), []
+    pool = LatePool(pool.train) if late else pool
+    outcome = train_all(store, made, pool, seen.append)
+    assert sorted(pool.started) == sorted(set(pool.started))
+    assert len(pool.started) == len(outcome.runs) == len(store.runs()) == 2
+    assert seen[-1].planned == 2
+    assert [best["values"]["components"] for best in outcome.best] in ([4], [5])
+
+
+def test_choices_are_read_as_settings_are(store):
+    few = {"learning_rate": {"choices": ["1e-3", "1e-4", 0.0001]}}
+    few["latent_size"] = {"choices": ["none", 3]}
+    outcome = train_all(store, sweep(few, trials=50), parabola(store))
+    assert len(outcome.runs) == 4
+    assert outcome.best[0]["values"]["learning_rate"] == 1e-4
+    again = parabola(store)
+    assert train_all(store, sweep(few, trials=50), again).runs == outcome.runs
+    assert not again.started
+
+
+def test_runs_that_were_archived_or_watched_otherwise_are_not_tried_again(store):
+    first = train_all(store, sweep(RATE, trials=6), parabola(store))
+    store.archive(list(first.runs)[:3])
+    again = parabola(store)
+    train_all(store, sweep({**RATE, "threads": 1}, trials=6), again)
+    assert not again.started
 
 
 def test_search_of_real_runs(store):

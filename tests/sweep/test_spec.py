@@ -70,6 +70,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(values, says):
         ("name: x\nruns: []", "runs: "),
         ("name: x\nruns: [{models: gmm, colour: red}]", "runs.0.colour: "),
         ("name: x\nseeds: 0\nruns: [{models: gmm}]", "seeds"),
+        ("name: x\nseeds: []\nruns: [{models: gmm}]", "seeds"),
         ("- a", "the file: "),
         ("!!python/object/apply:os.getcwd []", "not valid YAML"),
     ],
