@@ -251,6 +251,14 @@ def test_partial_fits_take_other_data_each_time(points):
     assert estimator.labels_.shape == (40,)
 
 
+@pytest.mark.parametrize("cls", [GMVAE, NVISA, AMM])
+def test_partial_fit_refuses_clusters_of_a_part(cls, points):
+    estimator = cls(3, init="ae-gmm", pretrain_epochs=1, epochs=2)
+    with pytest.raises(ValueError, match="init=ae-gmm looks for clusters in all the data"):
+        estimator.partial_fit(points[0])
+    assert not hasattr(estimator, "model_")
+
+
 def test_models_that_need_all_data_at_once_have_no_partial_fit():
     assert not hasattr(VaDE(), "partial_fit") and not hasattr(DEC(), "partial_fit")
 
@@ -486,6 +494,21 @@ def test_divergence_is_raised_and_its_history_kept(points, monkeypatch):
         estimator.fit(points[0])
     assert len(estimator.history_) == 2
     assert np.isnan(estimator.history_[1]["objective"])
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "named"), [(2, "pretrain_learning_rate"), (0, "learning_rate")]
+)
+def test_divergence_names_the_rate_of_its_stage(points, monkeypatch, pretrain, named):
+    cls = model_class("vade")
+    original = cls.training_step
+    monkeypatch.setattr(
+        cls,
+        "training_step",
+        lambda self, x, noise: original(self, x, noise) | {"objective": torch.tensor(torch.inf)},
+    )
+    with pytest.raises(Diverged, match=rf"take a smaller {named}\."):
+        VaDE(3, epochs=3, pretrain_epochs=pretrain).fit(points[0])
 
 
 # ---- pickling and import -------------------------------------------------------------------

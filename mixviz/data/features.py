@@ -2,7 +2,7 @@
 
 A colour or grey image is resized to 224x224 pixels by a bilinear filter and passes through the
 ResNet-50 that torchvision trained on ImageNet; its last feature map (2048, 7, 7) is averaged over
-the 7x7 positions (NVISA, section IV, footnote 3). Features are standardised with the mean and the
+the 7x7 positions (NVISA, section III-A). Features are standardised with the mean and the
 standard deviation of the training part, which are kept beside them.
 """
 

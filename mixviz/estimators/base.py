@@ -135,7 +135,7 @@ class MixtureEstimator(
             self._name, settings = chosen_model(self._models, self.get_params(deep=False))
             self.seed_ = self._draw_seed()
             model = create(self._name, settings, tuple(x.shape[1:]), self._stream("start"))
-            if not whole and isinstance(model, TaughtModel) and model.teacher:
+            if not whole and isinstance(model, TaughtModel) and model.starts_from_clusters:
                 raise MixvizError(
                     f"init={getattr(settings, 'init', '')} looks for clusters in all the data; "
                     "take `fit`, or another init."
@@ -159,6 +159,8 @@ class MixtureEstimator(
         """
         epoch, model = len(self.history_), self.model_
         order = shuffled_batches(len(x), self.batch_size, self.seed_, epoch, x.device)
+        pretraining = getattr(model, "pretraining", False)
+        before = "pretrain_" if pretraining and hasattr(self, "pretrain_learning_rate") else ""
         with self._threads(), _value_errors():
             steps = []
             for batch in order:
@@ -171,7 +173,7 @@ class MixtureEstimator(
             if not np.isfinite(value):
                 raise Diverged(
                     f"{name} was not finite in epoch {epoch + 1:,}; scale the data, or take a "
-                    "smaller learning_rate."
+                    f"smaller {before}learning_rate."
                 )
         for callback in self.callbacks or ():
             callback(self, epoch + 1, terms)

@@ -302,9 +302,20 @@ class AMM(TaughtModel):
         return (log_joint + self.class_frequencies.log()).log_softmax(-1)
 
     def _all_components(self) -> tuple[Tensor, Tensor]:
-        return self.component_parameters(
+        """Means and log-variances of p(z|c) as a trained model has them, each (K, D).
+
+        In training too: K one-hot rows are no batch, by which batch norms should be moved.
+        """
+        networks = [self.mixture] if self.config.mixture == "learned" else []
+        training = [network.training for network in networks]
+        for network in networks:
+            network.eval()
+        found = self.component_parameters(
             torch.eye(self.config.components, device=self.class_frequencies.device), None
         )
+        for network, before in zip(networks, training, strict=True):
+            network.train(before)
+        return found
 
     def components(self) -> Components:
         """Return p(z|c) and p(c)."""

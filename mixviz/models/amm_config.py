@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import ValidationInfo, field_validator
+
 from mixviz.models.config import Preset, setting
 from mixviz.models.start_config import GameStartConfig
 
@@ -26,6 +28,7 @@ class AMMConfig(GameStartConfig):
         "Spread of the components",
         "Standard deviation in which fixed means lie, and in which learned means start apart.",
         paper="not given",
+        validate_default=True,
         ge=0,
         le=20,
     )
@@ -93,6 +96,17 @@ class AMMConfig(GameStartConfig):
         ge=1,
         le=100_000,
     )
+
+    @field_validator("component_spread")
+    @classmethod
+    def _fixed_apart(cls, spread: float, values: ValidationInfo) -> float:
+        several = values.data.get("components", 1) > 1
+        if values.data.get("mixture") == "fixed" and several and not spread:
+            raise ValueError(
+                "fixed components need a spread, without which all are the same; "
+                "take component_spread=3, or mixture=learned"
+            )
+        return spread
 
 
 LAPTOP = {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixviz.models.base import GradientModel, Terms
 from mixviz.models.config import ModelConfig, setting
-from mixviz.models.latent_fit import MOST_FITTED, as_array
+from mixviz.models.latent_fit import MOST_FITTED, as_array, enough
 from mixviz.models.networks import initialise
 from mixviz.models.networks.autoencoder import NetworkName, autoencoder, layers
 from mixviz.models.objectives import (
@@ -139,6 +139,7 @@ class AutoencoderModel(GradientModel):
     def prepare(self, x: Tensor, generator: torch.Generator) -> None:
         """Fit the mixture to the latents of the untrained encoder, to have one from the start."""
         super().prepare(x, generator)
+        enough(x, self.config.components)
         self.refit(x, generator)
 
     def end_epoch(self, epoch: int, x: Tensor, generator: torch.Generator) -> None:

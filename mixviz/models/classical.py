@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mixviz.models.base import Components, MixtureModel, Terms
 from mixviz.models.config import ModelConfig, Preset, setting
-from mixviz.models.latent_fit import quiet
+from mixviz.models.latent_fit import enough, quiet
 
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
@@ -101,6 +101,7 @@ class KMeansModel(ClassicalModel):
         """
         from sklearn.cluster import kmeans_plusplus
 
+        enough(x, self.config.components)
         data = _array(x)
         some = data[:: -(-len(data) // COMPARED)]
         count = self.config.components
@@ -209,6 +210,7 @@ class GMMModel(ClassicalModel):
 
         The ends are compared on at most 10,000 points.
         """
+        enough(x, self.config.components)
         data = _array(x)
         seeds = [_random_state(generator) for _ in range(self.config.starts)]
         if len(seeds) > 1:

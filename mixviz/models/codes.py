@@ -47,7 +47,7 @@ def learned_codes(
     steps = epochs * -(-len(x) // _BATCH)
     adam = torch.optim.Adam(both.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, _HIGHEST_RATE, total_steps=steps)
-    task = f"Autoencoder, {epochs:,} epochs, then a Gaussian mixture"
+    task = f"Autoencoder, {epochs:,} epochs, whose codes are clustered then"
     done = 0
     for _ in range(epochs):
         order = torch.randperm(len(x), generator=generator, device=x.device)

@@ -16,6 +16,8 @@ from scipy.special import softmax
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
+from mixviz.errors import MixvizError
+
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
@@ -104,6 +106,15 @@ def fit_centres(
 def as_array(value: Tensor) -> np.ndarray:
     """Return values in double precision, for scikit-learn."""
     return value.detach().cpu().double().numpy()
+
+
+def enough(x: Tensor, components: int) -> None:
+    """Raise `MixvizError` where there are fewer observations (N, ...) than clusters are wanted."""
+    if len(x) < components:
+        raise MixvizError(
+            f"{len(x)} observations cannot be {components} clusters; "
+            f"take components={len(x)} or less."
+        )
 
 
 def random_state(generator: torch.Generator) -> int:

@@ -20,7 +20,7 @@ class AIMConfig(ModelConfig):
     network: Literal["auto", "dense", "residual"] = setting(
         "auto",
         "Network",
-        "residual is the paper's, for square images of 8 to 64 pixels; auto takes it for images "
+        "residual is the paper's, for square images of 5 to 64 pixels; auto takes it for images "
         "and dense for the rest.",
         paper="residual",
     )
@@ -35,7 +35,7 @@ class AIMConfig(ModelConfig):
     latent_size: int | None = setting(
         None,
         "Latent size (D)",
-        "Dimensions of z; empty takes 24 for images from 32 pixels on, 2 for points, 12 for the rest.",
+        "Dimensions of z; empty takes 24 for images from 17 pixels on, 2 for points, 12 for the rest.",
         paper="24 on MNIST and Omniglot, 16 on Fashion-MNIST, 128 on CIFAR",
         ge=1,
         le=1000,
@@ -193,6 +193,7 @@ _PAPER_REASON = (
     "As printed, on training and test images together; a batch holds the 50 images of each of the "
     "four discriminator steps, and the epochs make {} iterations."
 )
+_PADDED = " The paper resizes 28 pixels to 32; here a margin of black is put around them."
 _PAPER: dict[str, Any] = {"batch_size": 200, "split": "all"}
 
 MPCC_PRESETS = {
@@ -234,20 +235,21 @@ MPCC_PRESETS = {
         "Table 4: MNIST, K=10",
         "mnist",
         {"width": 12, "latent_size": 24, "epochs": 358} | _PAPER,
-        _PAPER_REASON.format("125,000"),
+        _PAPER_REASON.format("125,000") + _PADDED,
     ),
     "mpcc-omniglot-paper": Preset(
         "Table 4: Omniglot, K=100",
         "omniglot",
         {"components": 100, "width": 16, "latent_size": 24, "epochs": 772} | _PAPER,
         _PAPER_REASON.format("125,000")
+        + _PADDED
         + " The paper's Omniglot is another choice of the images, with 100 classes.",
     ),
     "mpcc-fashion-mnist-paper": Preset(
         "Table 4: Fashion-MNIST, K=10",
         "fashion-mnist",
         {"width": 24, "latent_size": 16, "conditioning": "shared", "epochs": 215} | _PAPER,
-        _PAPER_REASON.format("75,000"),
+        _PAPER_REASON.format("75,000") + _PADDED,
     ),
 }
 _COLOUR: dict[str, Any] = {

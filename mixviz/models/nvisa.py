@@ -7,6 +7,7 @@ Non-Reparameterized Variational Inference and Std Annealing". With the letters o
                   x | z ~ N(mu(z), (softplus(.) + eps)^2), or Bernoulli
     recognition   q(c|x) q(z|c,x);  z | c, x ~ N(mu(x,c), (softplus(.) + eps)^2)            equation 4
     annealing     eps = start * factor^floor(epochs / period), at least the floor           section II-D
+                  (a trained model answers with the eps of its last step)
 
 and with f = log p(x,c,z) - log q(c|x) - log q(z|c,x), one of three bounds is maximised:
 
@@ -16,7 +17,7 @@ and with f = log p(x,c,z) - log q(c|x) - log q(z|c,x), one of three bounds is ma
 """
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ class NVISA(StartedModel):
     presets: ClassVar[dict[str, Preset]] = PRESETS
     terms = ("reconstruction", "conditional_prior", "z_prior", "bound", "eps")
     epochs: Tensor
+    last_eps: Tensor
 
     def __init__(self, config: NVISAConfig, shape: tuple[int, ...], generator: torch.Generator):
         """Build the networks for data of `shape`, their weights drawn from `generator`."""
@@ -86,6 +88,7 @@ class NVISA(StartedModel):
         self.prior_means = nn.Parameter(config.component_spread * means)
         self.prior_raw_stds = nn.Parameter(torch.zeros(count, self.latent_size))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("last_eps", torch.zeros(()))  # of the last step; 0 before the first
         self.expect_teacher()
         if config.autoencoder_epochs and self.latent_head.from_component is not None:
             # All q(z|c,x) are the autoencoder's code until there are components to tell apart.
@@ -109,7 +112,12 @@ class NVISA(StartedModel):
 
     @property
     def eps(self) -> float:
-        """Lower bound of the standard deviations of p(x|z) and q(z|c,x), section II-D."""
+        """Lower bound of the standard deviations of p(x|z) and q(z|c,x), section II-D.
+
+        Out of training it is that of the last step: the schedule may take its next step after it.
+        """
+        if not self.training and (last := float(self.last_eps)):
+            return last
         config = self.config
         steps = math.floor(self.own_epochs / config.std_period)
         return max(config.std_floor, config.std_start * config.std_factor**steps)
@@ -221,9 +229,15 @@ class NVISA(StartedModel):
         """Take one Adam step at the present learning rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
+        self.last_eps.fill_(0.0 if self.pretraining else self.eps)
         return super().training_step(x, generator)
 
     # ---- pretraining -------------------------------------------------------------------------
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take a checkpoint from before the last eps was kept."""
+        state_dict.setdefault(f"{prefix}last_eps", torch.zeros_like(self.last_eps))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _autoencoder(self, x: Tensor) -> tuple[Tensor, Terms]:
         """Squared error, or Bernoulli log-likelihood, of decoding the code without noise."""

@@ -173,7 +173,7 @@ _MINUTES: dict[str, Any] = {
 
 PRESETS: dict[str, Preset] = {
     "nvisa-arcs-laptop": Preset(
-        "Arcs, annealed over 20 epochs",
+        "Arcs, annealed over 15 epochs",
         "arcs",
         {
             "components": 5,
@@ -184,7 +184,8 @@ PRESETS: dict[str, Preset] = {
             "std_floor": 0.02,
             "epochs": 20,
         },
-        "The annealing starts below the spread of the data, 0.5, and ends near that of an arc.",
+        "After five epochs of the autoencoder the annealing starts below the spread of the data, 0.5, and "
+        "ends at 0.05, twice that of an arc.",
     ),
     "nvisa-digits-laptop": Preset(
         "8x8 digits from an autoencoder",

@@ -140,6 +140,7 @@ class SAMM(AMM):
                 "labelled": 1000,
                 "labelled_choice": "random",
                 "penalty_weight": 0.01,
+                "assignment": "bayes",
                 "epochs": 100,
                 "batch_size": 100,
             },

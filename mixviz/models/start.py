@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixviz.embedding import UMAPSettings, fit_map
-from mixviz.errors import MixvizError
 from mixviz.models.base import GradientModel, MixtureModel, Terms
 from mixviz.models.codes import learned_codes
 from mixviz.models.latent_fit import (
     MOST_FITTED,
     FittedMixture,
+    enough,
     fit_mixture,
     quiet,
     random_state,
@@ -81,6 +81,11 @@ class TaughtModel(MixtureModel):
         config = self.config
         return config if isinstance(config, TeacherConfig) and config.teaches else None
 
+    @property
+    def starts_from_clusters(self) -> bool:
+        """Whether clusters are looked for in all the data before the model's own training."""
+        return isinstance(self.config, TeacherConfig) and self.config.start != "random"
+
     def expect_teacher(self) -> None:
         """Make room for the teacher, where the config asks for one."""
         if self.teacher:
@@ -129,21 +134,15 @@ class TaughtModel(MixtureModel):
             When there are fewer observations than components.
         """
         super().prepare(x, generator)
+        if self.starts_from_clusters:
+            enough(x, self.config.components)
         teacher = self.teacher
         if teacher is None or teacher.autoencoder_epochs:
             return
         codes = None
         if teacher.codes_epochs:
-            self._enough(x)
             codes = learned_codes(x, teacher.codes_epochs, generator, self.report)
         self.find_clusters(x, generator, codes)
-
-    def _enough(self, x: Tensor) -> None:
-        if len(x) < self.config.components:
-            raise MixvizError(
-                f"{len(x)} observations cannot be {self.config.components} clusters; "
-                f"take components={len(x)} or less, or init=random."
-            )
 
     @torch.no_grad()
     def find_clusters(
@@ -154,15 +153,9 @@ class TaughtModel(MixtureModel):
         The coordinates are UMAP's of the data, UMAP's of their codes (N, D), or the codes, as the
         config says. Codes of the model itself that are not finite leave no teacher; the terms show that
         training has diverged.
-
-        Raises
-        ------
-        MixvizError
-            When there are fewer observations than components.
         """
         teacher = self.teacher
         assert teacher is not None
-        self._enough(x)
         seeds = random_state(generator), random_state(generator)
         values = codes if codes is not None and teacher.among_codes else x
         chosen = torch.arange(len(x), device=x.device)

@@ -144,22 +144,24 @@ class VaDE(StartedModel, AutoencoderModel):
     def objective(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Terms]:
         """Return the ELBO and its terms; while pretraining, the autoencoder's reconstruction.
 
-        `z_prior` is KL(gamma || 1/K): how many nats the clusters tell, whatever pi is.
+        `z_prior` is KL(gamma || 1/K): how many nats the clusters tell, whatever pi is. The
+        conditional prior waits for the end of pretraining, which trains no variance of q(z|x).
         """
         mean, log_variance = self.encoded(x)
         if self.pretraining:
             reconstruction = objective = self.reconstruction(x, mean).mean()
             with torch.no_grad():
-                priors = self.priors(mean, log_variance, mean[None])
+                priors = self.priors(mean, torch.zeros_like(mean), mean[None])
         else:
             z = reparameterise(mean, log_variance, self.config.samples, generator)  # (S, B, D)
             reconstruction = self.log_likelihood(x, z).mean()
             priors = self.priors(mean, log_variance, z)
             objective = reconstruction - priors[0] - priors[1]
         values = (reconstruction, *priors, objective)
-        return objective, {
-            name: value.detach() for name, value in zip(self.terms, values, strict=True)
-        }
+        terms = {name: value.detach() for name, value in zip(self.terms, values, strict=True)}
+        if self.pretraining:
+            del terms["conditional_prior"]
+        return objective, terms
 
     def priors(self, mean: Tensor, log_variance: Tensor, z: Tensor) -> tuple[Tensor, ...]:
         """Conditional prior, component prior and z-prior, batch means, at draws z (S, B, D)."""

@@ -9,7 +9,10 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from torch.nn import functional
 from torch.testing import assert_close
 
+from mixviz.errors import MixvizError
+from mixviz.models import build, presets
 from mixviz.models.amm import Game, Joint, gradient_penalty
+from mixviz.models.amm_config import AMMConfig
 
 FACTORISATIONS = ["z_given_c", "c_given_z"]
 IMAGE = (1, 8, 8)
@@ -301,6 +304,19 @@ def test_components_have_the_moments_of_their_samples(lively, seeded):
         z = joint.z[joint.c[:, k] == 1]
         assert_close(z.mean(0), mixture.means[k], atol=0.06, rtol=0)
         assert_close(z.var(0), mixture.variances[k], atol=0, rtol=0.1)
+
+
+def test_fixed_components_that_would_be_the_same_are_refused():
+    with pytest.raises(MixvizError, match=r"component_spread=0\.0: fixed .* component_spread=3"):
+        build(AMMConfig, {"mixture": "fixed"})
+    assert build(AMMConfig, {"mixture": "fixed", "components": 1}).component_spread == 0
+
+
+def test_papers_accuracies_are_by_bayes_rule():
+    found = {name: each for name, (_, each) in presets().items() if "amm-" in name}
+    papers = {name: each for name, each in found.items() if name.endswith("-paper")}
+    assert set(papers) == {"amm-mnist-paper", "amm-svhn-paper", "samm-svhn-paper"}
+    assert all(each.settings["assignment"] == "bayes" for each in papers.values())
 
 
 def test_fixed_components_have_unit_variance_and_do_not_move(lively, seeded, x):

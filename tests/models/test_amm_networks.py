@@ -148,6 +148,116 @@ def test_table_10():
     assert dropouts(network) == expected
 
 
+def seasoned(network, seeded):
+    """Let a network answer with statistics of batch norms, and weights, that change what passes."""
+    noise = seeded(3)
+    initialise_normal(network, 0.2, noise)
+    for norm in network.modules():
+        if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            norm.running_mean.normal_(generator=noise)
+            norm.running_var.uniform_(0.5, 2.0, generator=noise)
+    return network.eval().double()
+
+
+def leak(x):
+    return torch.where(x > 0, x, 0.2 * x)
+
+
+def normal(x, norm):
+    mean, deviation = norm.running_mean, (norm.running_var + norm.eps).sqrt()
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return (x - mean.view(shape)) / deviation.view(shape)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("rows", "shape"), [(CONV28, GREY), (CONV32, COLOUR)])
+def test_encoder_computes_tables_3_and_7(seeded, rows, shape):
+    encoder = seasoned(whole(Encoder(rows, shape, K, D, z_given_c=False, embed=False)), seeded)
+    x = torch.rand((2, *shape), generator=seeded(1)).double()
+    h = x
+    for number, (stage, norm) in enumerate(
+        zip(encoder.trunk.stages, encoder.trunk.norms, strict=True), 1
+    ):
+        h = stage.map(h)
+        h = nn.functional.max_pool2d(h, 2) if number in (3, 6) else h
+        h = leak(normal(h, norm))
+    y = z = h
+    columns = encoder.columns
+    layers = zip(
+        columns.follow_stages,
+        columns.follow_norms,
+        columns.lead_stages,
+        columns.lead_norms,
+        strict=True,
+    )
+    for number, (y_stage, y_norm, z_stage, z_norm) in enumerate(layers, 1):
+        z = z_stage.map(z)
+        y = y_stage.map(y) + z
+        if rows is CONV32 and number == 2:  # Avg6, which is linear
+            y, z = y.mean((2, 3), keepdim=True), z.mean((2, 3), keepdim=True)
+        y, z = leak(normal(y, y_norm)), leak(normal(z, z_norm))
+    z_found, y_found = encoder(x)
+    torch.testing.assert_close(z_found, encoder.z_head(z.flatten(1)))
+    torch.testing.assert_close(y_found, encoder.c_head(y.flatten(1)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("rows", "shape"), [(CONV28, GREY), (CONV32, COLOUR)])
+def test_decoder_computes_tables_5_and_9(seeded, rows, shape):
+    decoder = seasoned(Decoder(rows, shape, K, D), seeded)
+    c, code = torch.eye(K).double(), torch.randn((K, D), generator=seeded(1)).double()
+    y, z = c[:, :, None, None], code[:, :, None, None]
+    columns = decoder.columns
+    layers = zip(
+        columns.follow_stages,
+        columns.follow_norms,
+        columns.lead_stages,
+        columns.lead_norms,
+        strict=True,
+    )
+    for y_stage, y_norm, z_stage, z_norm in layers:
+        z = z_stage.map(z)
+        y = normal(y_stage.map(y) + z, y_norm)  # which no rectifier follows
+        z = leak(normal(z, z_norm))
+    expected = (decoder.lead_output.map(z) + decoder.follow_output.map(y)).sigmoid()
+    torch.testing.assert_close(decoder(c, code, None), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("rows", "shape"), [(CONV28, GREY), (CONV32, COLOUR)])
+def test_discriminator_computes_tables_6_and_10(seeded, rows, shape):
+    network = seasoned(Discriminator(rows, shape, K, D), seeded)
+    noise = seeded(1)
+    x, c, z = (torch.rand((4, *size), generator=noise).double() for size in (shape, (K,), (D,)))
+    h = x
+    for number, stage in enumerate(network.x_column.stages, 1):
+        h = stage.map(h)
+        if rows is CONV32 and number in (3, 6):
+            h = nn.functional.max_pool2d(h, 2)
+        if rows is CONV32 and number == 9:
+            h = h.mean((2, 3), keepdim=True)
+        h = leak(h)
+    parts = [h.flatten(1)]
+    for value, column_of in ((c, network.c_column), (z, network.z_column)):
+        h = value
+        for stage in column_of.stages:
+            h = leak(stage.map(h))
+        parts.append(h)
+    h = torch.cat(parts, 1)
+    for stage in network.joint.stages:
+        h = leak(stage.map(h))
+    torch.testing.assert_close(network(x, c, z, None), network.output.map(h)[:, 0].float())
+
+
+@torch.no_grad()
+def test_components_compute_table_4(seeded):
+    network = seasoned(ComponentNetwork(CONV28, K, D), seeded)
+    c = h = torch.eye(K).double()
+    for stage, norm in zip(network.hidden.stages, network.hidden.norms, strict=True):
+        h = leak(normal(stage.map(h), norm))
+    torch.testing.assert_close(network(c, None)[0], network.mean(h))
+
+
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 @pytest.mark.parametrize("factorisation", ["z_given_c", "c_given_z"])
 @pytest.mark.parametrize("name", ["amm", "samm"])

@@ -50,12 +50,47 @@ def test_networks_are_those_of_tables_5_to_7(make):
         ]
 
 
+def convolved(h, layer):
+    """A convolution with the weight that spectral norm leaves."""
+    return nn.functional.conv2d(h, layer.normalised(), layer.bias, padding=layer.padding)
+
+
 @torch.no_grad()
-def test_a_first_block_that_pools_first_is_the_papers(make, seeded):
-    block = make("mpcc", (1, 8, 8)).eval().shared[1]
-    h = torch.randn((2, 16, 8, 8), generator=seeded(1))
-    papers = nn.functional.avg_pool2d(block.skip(h), 2)
-    assert_close(block.skip(nn.functional.avg_pool2d(h, 2)), papers)
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_discriminator_blocks_are_those_of_figure_4(make, seeded, number):
+    """The first block pools before its 1x1 convolution and has no rectifier at its entry."""
+    block = make("mpcc", (3, 32, 32), width=3).eval().shared[number]
+    h = torch.randn((2, 3 if number == 0 else 12, 8, 8), generator=seeded(1))
+    relu, halved = nn.functional.relu, nn.functional.avg_pool2d
+    residual = convolved(h if number == 0 else relu(h), block.layers[0])
+    residual = convolved(relu(residual), block.layers[1])
+    if number == 0:
+        expected = convolved(halved(h, 2), block.skip) + halved(residual, 2)
+    elif number == 1:
+        expected = halved(convolved(h, block.skip), 2) + halved(residual, 2)
+    else:  # which keeps the size
+        expected = h + residual
+    assert_close(block(h), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("conditioning", WAYS)
+def test_generator_blocks_are_those_of_figure_4(make, seeded, conditioning):
+    model = make("mpcc", (3, 32, 32), width=3, conditioning=conditioning, latent_size=24)
+    block = model.generator.blocks[1].eval()
+    h = torch.randn((4, 12, 8, 8), generator=seeded(1))
+    condition = torch.tensor([0, 1, 2, 0])
+    if conditioning != "per_class":
+        size = block.norms[0].gain.in_features
+        condition = torch.randn((4, size), generator=seeded(2))
+
+    def doubled(x):
+        return nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+    relu = nn.functional.relu
+    residual = convolved(doubled(relu(block.norms[0](h, condition))), block.layers[0])
+    residual = convolved(relu(block.norms[1](residual, condition)), block.layers[1])
+    assert_close(block(h, condition), convolved(doubled(h), block.skip) + residual)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
+from torch.testing import assert_close
 
 from mixviz.errors import MixvizError
 from mixviz.models import build
@@ -270,6 +271,27 @@ def test_annealing_starts_after_pretraining_and_follows_live_changes(make):
     ]:
         model.set_live(name, value)
         assert model.eps == pytest.approx(eps)
+
+
+def test_a_trained_model_answers_with_the_eps_of_its_last_step(make, seeded, arcs):
+    """The schedule's next step, which no training follows, changes nothing."""
+    settings = {"likelihood": "gaussian", "samples": 3, "std_period": 1.0}
+    model = make("nvisa", components=3, **settings)
+    model.make_optimizers()
+    model.training_step(arcs[:50], seeded(1))
+    before = model.eval().log_likelihood(arcs[:50], torch.zeros(50, model.latent_size))
+    model.end_epoch(1, arcs[:50], seeded(1))
+    assert model.eps == 1
+    assert_close(model.log_likelihood(arcs[:50], torch.zeros(50, model.latent_size)), before)
+    assert model.train().eps == 0.5
+    state = model.state_dict()
+    again = make("nvisa", components=3, **settings).eval()
+    again.load_state_dict(state)
+    assert again.eps == 1
+    del state["last_eps"]  # a checkpoint from before it was kept
+    older = make("nvisa", components=3, **settings).eval()
+    older.load_state_dict(state)
+    assert older.eps == 0.5
 
 
 def test_learning_rate_is_halved(make, seeded, arcs):

@@ -256,6 +256,21 @@ def test_fewer_observations_than_components_are_refused(make, blobs, seeded):
         taught(make, "nvisa").prepare(blobs[0][:3], seeded(0))
 
 
+@pytest.mark.parametrize("name", ["gmm", "k-means", "dec", "vade", "ae-gmm", "vae-gmm"])
+def test_models_that_place_components_refuse_too_few_observations(make, blobs, seeded, name):
+    with pytest.raises(MixvizError, match="3 observations cannot be 4 clusters; take components=3"):
+        make(name, (5,), components=4).prepare(blobs[0][:3], seeded(0))
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_pretraining_for_more_clusters_than_observations_is_refused_at_once(
+    make, blobs, seeded, name
+):
+    model = taught(make, name, init="ae-gmm", pretrain_epochs=5)
+    with pytest.raises(MixvizError, match="3 observations cannot be 4 clusters; take components=3"):
+        model.prepare(blobs[0][:3], seeded(0))
+
+
 def test_a_handful_of_observations_is_mapped(make, blobs, seeded):
     model, x = taught(make, "nvisa"), blobs[0][::40].repeat(1, 3)
     model.prepare(x, seeded(0))

@@ -99,6 +99,18 @@ def test_lesson_has_no_dropout_and_draws_from_nowhere(make, name):
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("count", [1, GROUPS])
+def test_lesson_moves_no_batch_statistics(make, count):
+    model = make("amm", (1, 28, 28), components=count, init="ae-gmm", pretrain_epochs=1).train()
+    before = {name: value.clone() for name, value in model.mixture.named_buffers()}
+    assert any("running_mean" in name for name in before)
+    rows = torch.arange(6) % count
+    loss = model.lesson_loss(Lesson(1.0, torch.rand((6, 1, 28, 28)), torch.eye(count)[rows]))
+    assert loss.isfinite()
+    assert all(torch.equal(before[name], value) for name, value in model.mixture.named_buffers())
+    assert model.mixture.training
+
+
 def test_lesson_of_clusters_that_no_label_was_seen_of_is_finite(make, groups):
     x, labels = groups
     model = make("samm", (5,), components=GROUPS, init="umap-gmm", **QUICK["samm"]).train()

@@ -196,6 +196,16 @@ def test_stages_switch_after_pretraining(make, seeded, arcs):
     assert torch.equal(model.means, after), "components are fitted no more"
 
 
+def test_what_pretraining_does_not_train_cannot_end_it(make, seeded, arcs):
+    """Data of large scale drive the untrained log-variances beyond what exp holds."""
+    model, draws = trained(make, seeded, 1e4 * arcs, 1)
+    with torch.no_grad():
+        assert model.encoded(1e4 * arcs[:50])[1].max() > 90
+    terms = model.training_step(1e4 * arcs[:50], draws)
+    assert "conditional_prior" not in terms
+    assert all(value.isfinite() for value in terms.values())
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_state_carries_every_stage(make, seeded, arcs, epochs):
     model, _ = trained(make, seeded, arcs, epochs)

@@ -2,7 +2,8 @@
 
 A width C stands for 4C channels, or 4C units in the dense networks, which are the same residual
 networks with linear layers in place of convolutions and without changes of size. The tables give
-the layers for 32x32 pixels; images of 8, 16 and 64 pixels take fewer or more changes of size.
+the layers for 32x32 pixels; images of 8, 16 and 64 pixels take fewer or more changes of size. The
+encoder is the authors' program's, which has one block more than table 7: the one that keeps the size.
 """
 
 import math
@@ -249,7 +250,7 @@ class Critic(nn.Module):
 
 
 class EncoderHead(nn.Module):
-    """What the encoder has after the blocks it shares with the discriminator, table 7."""
+    """What the encoder has after the blocks it shares with the discriminator; compare table 7."""
 
     def __init__(self, plan: Plan, latent_size: int):
         """Make the layers."""
