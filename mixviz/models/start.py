@@ -41,8 +41,6 @@ _MOST_TAUGHT = 70_000  # observations; the others have no teacher
 _PRINCIPAL = 50  # components of the data that UMAP sees
 _COORDINATES = 10
 _RESTARTS = 20  # of the mixture among the coordinates: one in three finds the digits of MNIST
-_LIKELIEST = 3  # of the fits, among which the one that agrees most with the others is taken
-_COMPARED = 10_000  # observations by which fits are compared
 _FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
 _SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
 _HEAD_DECAY = 1e-4  # keeps q(c|x) from certainty where the mixture is sure
@@ -224,25 +222,23 @@ class TaughtModel(MixtureModel):
     def _cluster_coordinates(
         self, coordinates: np.ndarray, draws: np.random.RandomState, number: int
     ) -> np.ndarray:
-        """Responsibilities (N, K) of the best of several mixtures among a map's coordinates (N, D)."""
+        """Responsibilities (N, K) of the likeliest of several mixtures among a map's coordinates (N, D).
+
+        Likeliest with equal weights, which p(c) of the models has: mixtures that cut one island of the
+        map in two and put others together are often as likely with their own.
+        """
         from sklearn.mixture import GaussianMixture  # two seconds
 
-        teacher = self.teacher
-        assert teacher is not None
+        count = self.config.components
         fits = []
         with quiet():
             for done in range(_RESTARTS):
-                mixture = GaussianMixture(
-                    self.config.components, reg_covar=1e-4, random_state=draws
-                )
-                fits.append(mixture.fit(coordinates))
+                mixture = GaussianMixture(count, reg_covar=1e-4, random_state=draws)
+                mixture.fit(coordinates).weights_ = np.full(count, 1 / count)
+                fits.append(mixture)
                 self._report_map(coordinates, number, 0.9 + 0.1 * (done + 1) / _RESTARTS)
-        likeliest = sorted(fits, key=lambda fit: -fit.lower_bound_)[:_LIKELIEST]
-        chosen = 0
-        if teacher.map_count == 1:  # several maps judge each other
-            compared = coordinates[draws.permutation(len(coordinates))[:_COMPARED]]
-            chosen = most_agreed([fit.predict(compared) for fit in likeliest])
-        found: np.ndarray = likeliest[chosen].predict_proba(coordinates)
+        likeliest = max(fits, key=lambda mixture: mixture.score(coordinates))
+        found: np.ndarray = likeliest.predict_proba(coordinates)
         return found
 
     def _cluster_codes(self, codes: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
@@ -292,18 +288,6 @@ class StartedModel(TaughtModel, GradientModel):
         return objective - lesson.weight * cross_entropy, terms | {
             "teacher": cross_entropy.detach()
         }
-
-
-def most_agreed(partitions: list[np.ndarray]) -> int:
-    """Index of the partition (N,) whose mean adjusted Rand index with the others is greatest.
-
-    What several restarts find is more to be trusted than what one finds, even where that is likelier. Of
-    equals the first is taken.
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    agreement = [[adjusted_rand_score(a, b) for b in partitions] for a in partitions]
-    return int(np.argmax(np.sum(agreement, 1)))
 
 
 def consensus(found: list[np.ndarray], random_state: np.random.RandomState) -> np.ndarray:

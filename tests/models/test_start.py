@@ -88,49 +88,32 @@ def test_umap_finds_groups_and_tells_how_far_it_is(make, blobs, seeded):
     assert torch.equal(again.responsibilities, found)
 
 
-def test_the_partition_that_others_confirm_is_taken():
-    odd = np.arange(60) % 3
-    halves = np.arange(60) // 30
-    renamed = 1 - halves
-    assert start.most_agreed([odd, halves, renamed]) == 1
-    assert start.most_agreed([halves, odd]) == 0  # of equals the likelier, which comes first
-    assert start.most_agreed([odd]) == 0
-    nearly = halves.copy()
-    nearly[:3] = 1
-    worse = halves.copy()
-    worse[30:42] = 0
-    assert start.most_agreed([worse, nearly, halves]) == 2  # the middle one
-
-
-def test_of_the_three_likeliest_fits_the_chosen_one_teaches(
+def test_the_fit_that_is_likeliest_with_equal_weights_teaches(
     make, blobs, seeded, unmapped, monkeypatch
 ):
-    bounds, compared = iter([0.0, 3.0, 1.0, 2.0]), []
+    numbers = iter(range(4))
 
     class Scripted:
+        """The first is the likeliest with its own weights, the third with equal ones."""
+
         def __init__(self, components, **_):
-            self.lower_bound_ = next(bounds)
+            self.number, self.components = next(numbers), components
 
         def fit(self, points):
+            self.weights_ = np.array([0.7, 0.1, 0.1, 0.1])
             return self
 
-        def predict(self, points):
-            return np.full(len(points), self.lower_bound_)
+        def score(self, points):
+            equal = np.allclose(self.weights_, 1 / self.components)
+            return [1.0, 2.0, 5.0, 3.0][self.number] if equal else [9.0, 0, 0, 0][self.number]
 
         def predict_proba(self, points):
-            return np.eye(4)[self.predict(points).astype(int)]
-
-    def choose(partitions):
-        compared.extend((len(partition), partition[0]) for partition in partitions)
-        return 1
+            return np.eye(4)[np.full(len(points), self.number)]
 
     monkeypatch.setattr("sklearn.mixture.GaussianMixture", Scripted)
-    monkeypatch.setattr(start, "most_agreed", choose)
     monkeypatch.setattr(start, "_RESTARTS", 4)
-    monkeypatch.setattr(start, "_COMPARED", 100)
     model = taught(make, "nvisa", components=4)
     model.prepare(blobs[0], seeded(0))
-    assert compared == [(100, 3), (100, 2), (100, 1)]
     assert model.responsibilities.argmax(1).eq(2).all()
 
 
