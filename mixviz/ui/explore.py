@@ -28,7 +28,7 @@ from mixviz.ui.clusters_encoding import encoding_of
 from mixviz.ui.config_form import widget
 from mixviz.ui.explore_controls import choice, choices
 from mixviz.ui.explore_view import Shown, view
-from mixviz.ui.runs import badge, literal, show_in_link
+from mixviz.ui.runs import badge, forget_other_run, literal, show_in_link
 from mixviz.ui.services import store
 from mixviz.ui.tasks import artifact_or_task
 
@@ -40,6 +40,7 @@ _NO_OTHER = "none"
 
 def explore(run: Run) -> None:
     """Draw the page for a run."""
+    forget_other_run("explore", run, keys.EXPLORE_DATASET, keys.EXPLORE_PART, keys.EXPLORE_OTHER)
     st.subheader(f"{literal(run.name)} {'' if run.shipped else badge(run)}", anchor=False)
     try:
         method, dimensions, dataset, part = _controls(run)

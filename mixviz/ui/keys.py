@@ -1,6 +1,7 @@
 """Names of session state and of query parameters: a link with the latter reproduces a view."""
 
 RUN = "run"  # query: the run that is shown
+RUN_OF = "run.of."  # + page: the run that it showed last
 STARTED = "started"  # a run that the next page shows, where the picker is drawn already
 COMPARED = "with"  # query: the runs beside it in Replay
 STEP = "step"  # query: the step that Replay shows

@@ -151,6 +151,19 @@ def show_in_link(key: str, value: str | list[str] | None) -> None:
         st.query_params.pop(key, None)
 
 
+def forget_other_run(page: str, run: Run, *names: str) -> None:
+    """Forget choices, in the session and in the link, that a page was given for another run.
+
+    Those that a link brings belong to the run that it brings.
+    """
+    last = f"{keys.RUN_OF}{page}"
+    if st.session_state.get(last, run.id) != run.id:
+        for name in names:
+            st.session_state.pop(name, None)
+            st.query_params.pop(name, None)
+    st.session_state[last] = run.id
+
+
 def chosen_run() -> Run | None:
     """Return the run that is picked in the sidebar."""
     return find(st.session_state.get(keys.RUN))

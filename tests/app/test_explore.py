@@ -77,6 +77,23 @@ def test_other_data_are_encoded_where_that_takes_no_asking(store, run):
     assert store.artifacts.has(KIND, encoding_key(store, run, "pinwheel", "test")[0])
 
 
+def test_each_run_is_shown_on_its_own_data(store, run):
+    other = trained(store, dataset="pinwheel")
+    app = show("explore", run, on="pinwheel", part="all", placed="arcs train")
+    for name, asked in (("on", "pinwheel"), ("part", "all"), ("placed", "arcs train")):
+        assert app.selectbox(key=name).value == asked
+    app.switch_page("train.py").run()
+    app.switch_page("explore.py").run()
+    assert app.selectbox(key="on").value == "pinwheel"
+    for shown, dataset in ((other, "pinwheel"), (run, "arcs")):
+        app.sidebar.selectbox(key="run").select(shown).run()
+        assert not app.exception
+        assert app.selectbox(key="on").value == dataset
+        assert app.selectbox(key="part").value == "test"
+        assert app.selectbox(key="placed").value == "none"
+        assert not {"on", "part", "placed"} & set(app.query_params)
+
+
 @pytest.mark.parametrize(
     "link", ["", "1,2;3", "nan,1;2,3;4,5", "1,2;3,4", "a,b;c,d;e,f", "1,2,3;4,5,6;7,8,9"]
 )
