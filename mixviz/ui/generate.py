@@ -15,7 +15,7 @@ from mixviz.ui.generate_paths import interpolation_section, style_section
 from mixviz.ui.generate_samples import reconstruction_section, samples_section
 from mixviz.ui.generate_scores import scores_section
 from mixviz.ui.pad import pad_section
-from mixviz.ui.runs import badge, literal
+from mixviz.ui.runs import badge, forget_other_run, literal
 from mixviz.ui.services import store
 
 _SECTIONS: dict[str, Callable[[Run, Saved], None]] = {
@@ -31,6 +31,7 @@ _SECTIONS: dict[str, Callable[[Run, Saved], None]] = {
 
 def generate(run: Run) -> None:
     """Draw the section of a run that is chosen."""
+    forget_other_run("generate", run, keys.PLACE)
     st.subheader(f"{literal(run.name)} {'' if run.shipped else badge(run)}", anchor=False)
     try:
         saved = saved_model(store(), run.id)

@@ -80,6 +80,27 @@ def test_merging_changes_every_number(store, runs):
     assert merged.slider(key=f"k.{run}").value == 2
 
 
+def test_what_was_chosen_for_one_run_is_not_for_the_next(store, runs):
+    run, other = runs["gmm", "arcs"], runs["gmvae-v2", "arcs"]
+    app = show("clusters", run, k="2", cell="1-")
+    assert app.slider(key=f"k.{run}").value == 2
+    assert {"k", "cell"} <= set(app.query_params)
+    app.sidebar.selectbox(key="run").select(other).run()
+    assert not app.exception
+    assert app.slider(key=f"k.{other}").value == 4
+    assert not {"k", "cell"} & set(app.query_params)
+    app.slider(key=f"k.{other}").set_value(3).run()
+    assert "k" in app.query_params
+
+
+def test_the_place_on_the_pad_is_of_one_run(store, runs):
+    app = show("generate", runs["gmm", "arcs"], view="Pad", at="0.1,0.1")
+    assert "at" in app.query_params
+    app.sidebar.selectbox(key="run").select(runs["gmvae-v2", "arcs"]).run()
+    assert not app.exception
+    assert "at" not in app.query_params
+
+
 @pytest.mark.parametrize("asked", ["0", "99", "x"])
 def test_wrong_number_of_groups_in_the_link(store, runs, asked):
     app = show("clusters", runs["gmm", "arcs"], k=asked)
