@@ -143,7 +143,7 @@ def _plot(
     else:
         figure = embedding_figure(found.method, found.points, colouring, selected=mask, **beside)
     # What changes the figure, without the outline that the plot has drawn already.
-    version = _hash(revision, overlays, len(shown.others) if shown.others is not None else 0)
+    version = _hash(revision, overlays, shown.others)
     figure["layout"]["editrevision"] = version
     count = f"{len(found.points):,} points"
     pickable_plot(

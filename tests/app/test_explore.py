@@ -26,6 +26,7 @@ from mixviz.analysis.maps import (
 from mixviz.analysis.neighbours import within
 from mixviz.embedding import Plane
 from mixviz.errors import MixvizError
+from mixviz.ui import explore_view
 from mixviz.ui.explore_selection import export_table, parse_outline, parse_rows, values_table
 from mixviz.ui.explore_view import _is_outline, _is_view
 from tests.app.driver import buttons, show, texts, trained
@@ -232,6 +233,18 @@ def test_a_map_of_what_is_kept_begins_without_pytorch(store):
     gone = choice.parameters() | {"settings": choice.settings | {"seed": 1}}
     make_map(store, lambda share, text: None, kept=("gone", "gone"), **gone)
     assert read_map(store, MapChoice(**gone), encoding) is not None
+
+
+def test_another_set_of_the_same_size_is_drawn(store, run, monkeypatch):
+    versions = []
+    monkeypatch.setattr(
+        explore_view, "pickable_plot", lambda figure, version, **_: versions.append(version)
+    )
+    app = show("explore", run, placed="pinwheel test")
+    assert not app.selectbox(key="placed").set_value("pinwheel train").run().exception
+    app.run()
+    assert len(versions) == 3
+    assert versions[0] != versions[1] == versions[2]
 
 
 def test_another_set_is_placed_and_maps_are_offered_not_computed(store, run):
