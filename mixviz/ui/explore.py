@@ -173,8 +173,11 @@ def _fitted(chosen: MapChoice, encoding: Encoding) -> Map | None:
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
-def _read(key: str, _chosen: MapChoice, _encoding: Encoding) -> Map | None:
-    return read_map(store(), _chosen, _encoding)
+def _read(key: str, _chosen: MapChoice, _encoding: Encoding) -> Map:
+    found = read_map(store(), _chosen, _encoding)
+    if found is None:
+        raise MixvizError("This map could not be read and was removed; compute it again.")
+    return found
 
 
 def _others(

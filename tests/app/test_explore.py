@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mixviz.analysis.encoded import KIND, encode_run, encoding_key
+from mixviz.analysis.maps import KIND as MAPS
 from mixviz.analysis.maps import (
     PLACED,
     MapChoice,
@@ -233,6 +234,29 @@ def test_a_map_of_what_is_kept_begins_without_pytorch(store):
     gone = choice.parameters() | {"settings": choice.settings | {"seed": 1}}
     make_map(store, lambda share, text: None, kept=("gone", "gone"), **gone)
     assert read_map(store, MapChoice(**gone), encoding) is not None
+
+
+def test_a_map_that_cannot_be_read_is_said_and_computed_anew(store):
+    run = trained(store, dataset="digits")
+    encoding = encode_run(store, run, "digits", "test")
+    key = MapChoice(run, "digits", "test", "umap").key(encoding.key)
+    path = store.artifacts.path(MAPS, key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"damaged")
+    app = show("explore", run, map="umap")
+    assert "could not be read" in texts(app)
+    app.run()
+    assert any(label.startswith("Compute UMAP of") for label in buttons(app))
+    count = len(encoding.data)
+    none = np.empty((0, 2), np.float32)
+    whole = {
+        "points": np.zeros((count, 2), np.float32),
+        "prior": none,
+        "prior_components": none[:, 0],
+    }
+    store.artifacts.write(MAPS, key, whole)
+    assert f"All {count:,}" in texts(app.run())
+    assert not app.exception
 
 
 def test_another_set_of_the_same_size_is_drawn(store, run, monkeypatch):
