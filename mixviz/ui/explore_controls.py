@@ -6,6 +6,8 @@ import streamlit as st
 
 from mixviz.ui.runs import linked, show_in_link
 
+_NOTHING = "none"  # in the link; it is no option, and so is read as an empty choice
+
 
 def choice(
     label: str,
@@ -45,5 +47,5 @@ def choices(
         st.session_state[key] = list(default)
     st.session_state[key] = [each for each in st.session_state[key] if each in options]
     chosen = st.multiselect(label, options, key=key, format_func=called, placeholder=placeholder)
-    show_in_link(key, chosen if chosen != list(default) else None)
+    show_in_link(key, (chosen or _NOTHING) if chosen != list(default) else None)
     return chosen

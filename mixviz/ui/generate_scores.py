@@ -48,9 +48,14 @@ def scores_section(run: Run, saved: Saved) -> None:
     # As many samples as observations: at most all of these.
     fitting = [count for count in _COUNTS if count < len(data)]
     fitting = [*fitting, len(data)] if len(fitting) < len(_COUNTS) else fitting
+    asked = st.query_params.get(keys.SAMPLES, "")
+    linked(keys.SAMPLES, int(asked) if asked.isdecimal() else None)
+    if st.session_state.get(keys.SAMPLES) not in fitting:
+        st.session_state[keys.SAMPLES] = fitting[min(1, len(fitting) - 1)]
     count = middle.select_slider(
-        "Samples", fitting, fitting[min(1, len(fitting) - 1)], format_func=lambda n: f"{n:,}"
+        "Samples", fitting, key=keys.SAMPLES, format_func=lambda n: f"{n:,}"
     )
+    show_in_link(keys.SAMPLES, str(count))
     seed = seed_choice(right)
     if STANDARD not in networks and data.kind == "image":
         st.caption(

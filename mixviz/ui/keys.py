@@ -62,6 +62,7 @@ ANCHOR = "through"  # query: observation that the pad's plane goes through
 PLACE = "at"  # query: where the pad's handle is
 PAD = "pad."  # + run + observation
 FEATURES = "features"  # query: network that FID and Inception score use
+SAMPLES = "samples"  # query: how many these are of
 
 # Data
 DATA_FROM = "data.from"

@@ -166,6 +166,19 @@ def test_scores_wait_to_be_asked_for(store, runs):
     assert network.value == runs["gmvae-v2", "digits"]  # k-means has learned no features
 
 
+def test_number_of_scored_samples_is_in_the_link(store, runs):
+    run = runs["gmm", "arcs"]
+    app = show("generate", run, view="Scores", samples="5000")
+    slider = app.select_slider(key="samples")
+    assert slider.value == 5000
+    slider.set_value(1000).run()
+    assert app.query_params["samples"] == "1000"
+    assert "Score 1,000 samples" in {button.label for button in app.button}
+    assert (
+        show("generate", run, view="Scores", samples="7").select_slider(key="samples").value == 2000
+    )
+
+
 class AnyView:
     extent = (-1.0, 1.0, -2.0, 2.0)
     start = np.array([5.0, 0.5])

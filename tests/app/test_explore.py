@@ -259,6 +259,15 @@ def test_a_map_that_cannot_be_read_is_said_and_computed_anew(store):
     assert not app.exception
 
 
+def test_an_empty_choice_of_overlays_is_in_the_link(store, run):
+    app = show("explore", run)
+    assert app.multiselect(key="shown").value == ["contours"]
+    assert "shown" not in app.query_params
+    app.multiselect(key="shown").set_value([]).run()
+    assert app.query_params["shown"] == "none"
+    assert show("explore", run, shown="none").multiselect(key="shown").value == []
+
+
 def test_another_set_of_the_same_size_is_drawn(store, run, monkeypatch):
     versions = []
     monkeypatch.setattr(
