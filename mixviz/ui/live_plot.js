@@ -468,6 +468,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     plot = { div, zoom: {} }
     plots.set(parentElement, plot)
   }
+  // Another run, map or axis: what was zoomed into is not in it.
+  if (plot.figure && plot.figure.layout.uirevision !== data.figure.layout.uirevision) plot.zoom = {}
   plot.figure = data.figure
   plot.height = data.height
   plot.pick = data.pick

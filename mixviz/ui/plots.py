@@ -19,7 +19,7 @@ def _latent_figure(moment: Moment) -> tuple[Spec, str]:
         snapshot,
         moment.subsample,
         colour_by=moment.colour_by,
-        uirevision=f"{moment.run.id}.{moment.colour_by}",
+        uirevision=moment.run.id,
         extent=moment.extent or running_extent(moment.run.id, snapshot),
         names=moment.names,
     )

@@ -11,9 +11,9 @@ import pytest
 from starlette.requests import Request
 
 from mixviz.evaluation import degeneracy, verdict
-from mixviz.figures.latent import latent_figure
+from mixviz.figures.latent import COLOURINGS, latent_figure
 from mixviz.runs import Event, Status
-from mixviz.ui import feed, moments
+from mixviz.ui import feed, moments, plots
 from mixviz.ui.moments import Moment, running_extent, subsample_of
 from tests.app.driver import served, trained
 
@@ -48,6 +48,14 @@ def test_a_plot_gets_the_last_snapshot_and_then_nothing_until_the_next(store):
     assert snapshot.verdict in drawn["label"]
     assert store.get(run).is_watched
     assert ask(run, f"after={last}&colour=component") == (204, b"")
+
+
+def test_zoom_stays_when_the_colours_change(store):
+    run = store.get(trained(store))
+    snapshot = store.snapshot(run.id, store.snapshot_steps(run.id)[-1])
+    for name in COLOURINGS:
+        figure = plots.drawn(Moment(run, snapshot, colour_by=name), "latent")["figure"]
+        assert figure["layout"]["uirevision"] == run.id
 
 
 def test_plots_and_pages_share_axes_that_stay_while_the_points_fill_them(store):

@@ -13,7 +13,16 @@ from mixviz.runs import RunStore, Status
 from mixviz.training.config import plan
 from mixviz.training.requests import create_run
 from mixviz.training.trainer import Trainer
-from tests.browser.driver import ROOT, await_plot, button, slider, until
+from tests.browser.driver import (
+    ROOT,
+    await_plot,
+    button,
+    choose,
+    look,
+    plot_selector,
+    slider,
+    until,
+)
 
 STEPS = """
 () => [...document.querySelectorAll('.live-plot[aria-label^="Latent"]')].map(d => +d.dataset.step)
@@ -83,6 +92,39 @@ def test_play_advances_and_pause_stops(server, figures, open_page):
     assert page.evaluate(STEPS) == stands
     assert stands[0] < marks[-1]
     assert asked(page) == stands[0]
+
+
+def test_zoom_stays_when_the_colours_change_and_goes_with_its_run(server, figures, open_page):
+    one, other = figures[:2]
+
+    def width(page):
+        left, right = look(page, "d._fullLayout.xaxis.range")
+        return right - left
+
+    fresh = open_page(f"{server.url}/replay?run={other.id}")
+    await_plot(fresh)
+    page = open_page(f"{server.url}/replay?run={one.id}")
+    await_plot(page)
+    whole = width(page)
+    box = page.locator(f"{plot_selector('latent')} .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"], steps=8)
+    page.mouse.up()
+    until(page, lambda: width(page) < 0.8 * whole, "zoomed")
+    page.wait_for_timeout(500)  # axes that are tied to each other settle in a second frame
+    zoomed = pytest.approx(width(page), rel=0.02)
+
+    page.get_by_text("Label", exact=True).click()
+    uids = "d.data.map(t => t.uid)"
+    until(page, lambda: any(uid.startswith("label-") for uid in look(page, uids)), "labels")
+    assert width(page) == zoomed
+
+    choose(page, "Run", other.name)
+    page.get_by_role("heading", name=other.name).wait_for()
+    until(
+        page, lambda: width(page) == pytest.approx(width(fresh), rel=0.02), "the other run, whole"
+    )
 
 
 @pytest.fixture
