@@ -68,9 +68,20 @@ def widget(config: type[BaseModel], name: str, value: Any, key: str) -> Any:
     if is_logarithmic(field):
         options = logarithmic_steps(field, float(value))
         return st.select_slider(label, options, float(value), as_number, **common)
-    value = float(value)
-    step = 0.1 if value == 0 or abs(value) >= 0.01 else abs(value)
-    return st.number_input(label, _float(low), _float(high), value, step, format="%.6g", **common)
+    return st.number_input(
+        label,
+        _float(low),
+        _float(high),
+        float(value),
+        number_step(float(value)),
+        format="%.6g",
+        **common,
+    )
+
+
+def number_step(value: float) -> float:
+    """By how much a number is stepped: a small one by its own size."""
+    return 0.1 if value == 0 or abs(value) >= 0.01 else abs(value)
 
 
 def logarithmic_steps(field: FieldInfo, current: float) -> list[float]:

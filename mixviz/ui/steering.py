@@ -1,5 +1,6 @@
 """Buttons and sliders that steer a run, through the store, wherever it trains."""
 
+import math
 from typing import Any
 
 import streamlit as st
@@ -15,9 +16,13 @@ from mixviz.ui.config_form import (
     help_text,
     is_logarithmic,
     logarithmic_steps,
+    number_step,
 )
 from mixviz.ui.runs import literal
 from mixviz.ui.services import jobs, store
+
+_STEP = 0.05  # of a slider
+_STEPS = 200  # of a slider, at most; beyond, a pixel is more than a step
 
 
 def buttons(run: Run) -> None:
@@ -57,7 +62,7 @@ def resume(run: str) -> None:
 
 
 def sliders(run: Run) -> None:
-    """One slider for each live setting; moving it changes the run from its next steps on."""
+    """One slider, or box for a number, for each live setting; it changes the run's next steps."""
     config = model_class(run.model).Config
     fields = config.live_fields()
     if not fields:
@@ -69,7 +74,7 @@ def sliders(run: Run) -> None:
             # First shown, or perhaps changed from another tab or a terminal.
             st.session_state[key] = values[name]
         with column:
-            _slider(run, name, config.model_fields[name], help_text(config, name))
+            _control(run, name, config.model_fields[name], help_text(config, name))
 
 
 def outdated(run: Run) -> bool:
@@ -96,7 +101,7 @@ def _key(run: Run, name: str) -> str:
     return f"{keys.LIVE}{run.id}.{name}"
 
 
-def _slider(run: Run, name: str, field: FieldInfo, help: str) -> None:
+def _control(run: Run, name: str, field: FieldInfo, help: str) -> None:
     key = _key(run, name)
     title = field.title or name
     common: dict[str, Any] = {
@@ -109,9 +114,19 @@ def _slider(run: Run, name: str, field: FieldInfo, help: str) -> None:
     if is_logarithmic(field):
         options = logarithmic_steps(field, st.session_state[key])
         st.select_slider(title, options, format_func=as_number, **common)
+        return
+    low, high = bounds(field)
+    low, high = float(low or 0), float(high or 1)
+    own = float(run.config["settings"][name])
+    if high - low <= _STEPS * _STEP and _on_step(field.default - low) and _on_step(own - low):
+        st.slider(title, low, high, step=_STEP, format="%.6g", **common)
     else:
-        low, high = bounds(field)
-        st.slider(title, float(low or 0), float(high or 1), step=0.05, **common)
+        st.number_input(title, low, high, step=number_step(own), format="%.6g", **common)
+
+
+def _on_step(distance: float) -> bool:
+    """Whether a slider that begins so far below a value can come back to it."""
+    return math.isclose(distance, _STEP * round(distance / _STEP), abs_tol=1e-9)
 
 
 def _send(run: str, name: str, key: str) -> None:

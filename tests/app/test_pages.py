@@ -350,6 +350,37 @@ def test_live_sliders_offer_the_current_value(store, rate):
     assert live[f"live.{run}.z_prior_floor"].value == 0.35
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [
+        ("mpcc", "ema_decay", 0.9999),
+        ("mpcc", "prior_weight", 0.01),
+        ("amm", "penalty_weight", 0.5),
+        ("gmvae-v2", "z_prior_floor", 0.333),
+    ],
+)
+def test_live_settings_between_the_steps_of_a_slider_can_be_restored(store, model, name, value):
+    values = {"components": 4, "threads": 1, name: value}
+    run = create_run(store, plan(model=model, values=values))
+    app = show("train", run)
+    box = app.number_input(key=f"live.{run}.{name}")
+    assert box.value == value
+    assert box.proto.format == "%.6g"
+    box.set_value(0.5 * value).run()
+    app.number_input(key=f"live.{run}.{name}").set_value(value).run()
+    assert not app.exception
+    assert [command.value for command in store.open_commands(run)] == [0.5 * value, value]
+
+
+def test_a_slider_shows_what_lies_between_its_steps(store):
+    run = create_run(store, plan(values=SHORT))
+    store.send(run, "set", "z_prior_floor", 0.333)
+    (command,) = store.open_commands(run)
+    store.finish_command(command, run, Event(0, "z_prior_floor", 0.333, 0.0))
+    (slider,) = show("train", run).slider
+    assert (slider.value, slider.proto.format) == (0.333, "%.6g")
+
+
 def test_what_cannot_be_timed_says_why(monkeypatch):
     def fail(described):
         raise ValueError("Fitting the mixture failed\nTry a floor.")
