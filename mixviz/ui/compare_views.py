@@ -117,12 +117,12 @@ def curves(chosen: Sequence[str]) -> None:
     ]
     if len(drawn) > MOST_CURVES:
         st.caption(f"The first {MOST_CURVES} of {len(drawn)} curves.")
-    units = {units_of(run) for run in runs} if not set(terms) <= set(METRICS) else {"accuracy"}
+    units = {_units(term, run, histories[run.id]) for run in runs for term in terms} - {""}
     axis = ", ".join(_called(term) for term in terms[:3])
     figure = curves_figure(
         drawn[:MOST_CURVES],
         over=over,
-        units=f"{axis} ({', '.join(sorted(units))})" if units != {"accuracy"} else axis,
+        units=f"{axis} ({', '.join(sorted(units))})" if units else axis,
         uirevision=f"{over}.{terms}",
     )
     described = f"{axis} of {len(runs)} runs over {over}s"
@@ -167,6 +167,13 @@ def _choose_terms(options: list[str]) -> tuple[list[str], str]:
 def _names(rows: Sequence[tuple[int, float, dict[str, float]]]) -> list[str]:
     ends = (*rows[:1], *rows[-1:])  # a model that trains in stages has other terms at the end
     return list(dict.fromkeys(name for _, _, values in ends for name in values))
+
+
+def _units(term: str, run: Run, history: History) -> str:
+    """Units of a term; none of a metric, which counts or is a share, but for the information."""
+    if term in _names(history.metrics):
+        return "nats" if term == "information" else ""
+    return units_of(run) if term in _names(history.terms) else ""
 
 
 def _called(term: str) -> str:

@@ -14,7 +14,7 @@ from mixviz.data.own_prepare import Options
 from mixviz.runs import Status
 from mixviz.training.config import plan
 from mixviz.training.requests import create_run
-from mixviz.ui import keys, runs
+from mixviz.ui import compare_views, keys, runs
 from mixviz.ui.compare import narrowed, shown, table_csv
 from tests.app.driver import OUTSIDE, buttons, show, texts, trained, written
 
@@ -175,6 +175,26 @@ def test_shipped_runs_stay_in_the_list(store, monkeypatch):
     store.update(shipped, shipped=True)
     assert set(runs.known_runs()) == {shipped, newest}
     assert set(runs.known_runs(hidden)) == {shipped, hidden, newest}
+
+
+@pytest.mark.parametrize(
+    ("terms", "title"),
+    [
+        (["effective_components"], "effective components"),
+        (["hungarian"], "one-to-one (Hungarian)"),
+        (["information"], "information (nats)"),
+        (["objective"], "objective (nats)"),  # k-means has none
+        (["inertia", "objective"], "inertia, objective (nats, squared distance)"),
+        (["z_prior", "dead_components"], "z-prior, dead components (nats)"),
+    ],
+)
+def test_curves_have_units_of_their_own(store, monkeypatch, terms, title):
+    figures = []
+    monkeypatch.setattr(compare_views, "live_plot", lambda figure, **_: figures.append(figure))
+    chosen = [trained(store), trained(store, "k-means")]
+    app = show("compare", show="Curves", chosen=chosen, terms=terms)
+    assert multiselect(app, "Curves").value == terms
+    assert figures[-1]["layout"]["yaxis"]["title"]["text"] == title
 
 
 def test_difference_of_two(store):
