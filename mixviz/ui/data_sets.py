@@ -159,6 +159,7 @@ def _cluster(name: str, components: int | None) -> None:
     """Start a run at once where K is given or was suggested, else begin to suggest it."""
     try:
         if components:
+            st.session_state.pop(keys.DATA_CLUSTERED, None)  # what was to follow a suggestion
             _start(name, components)
             return
         if not store().artifacts.has(KIND, key(name)):
@@ -169,12 +170,15 @@ def _cluster(name: str, components: int | None) -> None:
 
 
 def _start_when_suggested(name: str) -> None:
-    if not artifact_or_task(KIND, key(name), TASK, "Suggest K", dataset=name):
-        return
-    suggestion = stored_suggestion(store(), name)
-    st.session_state.pop(keys.DATA_CLUSTERED)
-    if suggestion is not None:
-        _start(name, suggestion.components)
+    try:
+        if not artifact_or_task(KIND, key(name), TASK, "Suggest K", dataset=name):
+            return
+        suggestion = stored_suggestion(store(), name)
+        st.session_state.pop(keys.DATA_CLUSTERED)
+        if suggestion is not None:
+            _start(name, suggestion.components)
+    except MixvizError as error:
+        st.error(literal(str(error)), icon=":material/error:")
 
 
 def _start(name: str, components: int) -> None:

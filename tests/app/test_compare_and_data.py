@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 import streamlit as st
 
+from mixviz.analysis.suggest import suggest_components
 from mixviz.data import SOURCES
 from mixviz.data.own import add_file, deleted_sets, own_sets
 from mixviz.data.own_prepare import Options
+from mixviz.errors import MixvizError
 from mixviz.runs import Status
 from mixviz.training.config import plan
 from mixviz.training.requests import create_run
-from mixviz.ui import compare_views, keys, runs
+from mixviz.ui import compare_views, data_sets, keys, runs
 from mixviz.ui.compare import narrowed, shown, table_csv
 from tests.app.driver import OUTSIDE, buttons, show, texts, trained, written
 
@@ -240,6 +242,31 @@ def test_own_set_is_shown_renamed_deleted_and_brought_back(own):
     press(app, "Undo")
     assert own in SOURCES
     assert not deleted_sets()
+
+
+def test_clustering_by_a_typed_k_forgets_the_suggestion_waited_for(store, own, monkeypatch):
+    started = []
+    monkeypatch.setattr(data_sets, "_start", lambda *asked: started.append(asked))
+    app = show("data")
+    app.session_state[keys.DATA_CLUSTERED] = own  # while K is being suggested
+    app.run()
+    app.number_input(key=f"data.option.k.{own}.False").set_value(5).run()
+    press(app, "Cluster this")
+    suggest_components(store, lambda share, text: None, own)
+    app.run()
+    assert started == [(own, 5)]
+
+
+def test_a_set_that_cannot_be_clustered_as_suggested_is_said(store, own, monkeypatch):
+    def refuse(*_):
+        raise MixvizError("The disk is full.")
+
+    monkeypatch.setattr(data_sets, "clustering", refuse)
+    suggest_components(store, lambda share, text: None, own)
+    app = show("data")
+    app.session_state[keys.DATA_CLUSTERED] = own
+    assert not app.run().exception
+    assert "The disk is full." in texts(app)
 
 
 def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
