@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
+from os.path import expanduser
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ def add_file(
     MixvizError
         When the file is nothing that can be used; nothing is kept then.
     """
-    path = path.expanduser().absolute()
+    path = Path(expanduser(path)).absolute()  # Path.expanduser fails where there is no such user
     prepared = prepare(open_file(path), options, report)
     known = None if title else existing(prepared)
     return known or save(prepared, title or free_title(path.stem or path.name), path.name)

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def _incoming() -> Incoming | None:
             placeholder="/home/me/pictures",
             help="For what is too large to upload. It is read where it lies, on the app's machine.",
         ).strip()
-        return _opened(f"path {text}", Path(text).expanduser()) if text else None
+        return _opened(f"path {text}", Path(expanduser(text))) if text else None
     uploaded = st.file_uploader(
         "A table, an array, or a ZIP of pictures",
         type=["csv", "tsv", "txt", "parquet", "pq", "npy", "npz", "zip"],

@@ -288,11 +288,14 @@ def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
     assert list(own_sets()) == ["points"]
 
 
-def test_bad_path_is_one_sentence(store, tmp_path):
+@pytest.mark.parametrize("path", ["no", "~nobody-of-this-name/points.csv"])
+def test_bad_path_is_one_sentence(store, tmp_path, path):
     app = show("data")
     app.session_state[keys.DATA_FROM] = "Path on this machine"
     app.run()
-    next(t for t in app.text_input if "Path" in t.label).set_value(str(tmp_path / "no")).run()
+    typed = path if path.startswith("~") else str(tmp_path / path)
+    next(t for t in app.text_input if "Path" in t.label).set_value(typed).run()
+    assert not app.exception
     assert "cannot be opened" in texts(app)
     assert not own_sets()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -195,6 +196,10 @@ def test_matrices_and_what_lies_beside_them(tmp_path):
 )
 def test_bad_tables_are_refused(file, name, content, words):
     refused(file(name, content), words)
+
+
+def test_a_path_below_nobodys_home_cannot_be_opened():
+    refused(Path("~nobody-of-this-name/points.csv"), "cannot be opened")
 
 
 def test_a_byte_that_is_no_utf_8_far_down(file):
