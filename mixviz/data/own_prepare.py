@@ -113,6 +113,8 @@ def _of_table(table: Table, options: Options, report: Report) -> Prepared:
     chosen = options.columns
     if chosen is None:
         chosen = tuple(name for name in usable(table) if name != label)
+    elif not chosen:
+        raise MixvizError("No column is chosen; choose at least one to cluster by.")
     for name in (*chosen, *([label] if label else [])):
         if name not in index:
             raise unknown("column", name, table.names[:50])

@@ -114,6 +114,11 @@ def test_chosen_columns_label_and_scaling(file):
         add_file(path, Options(**refused_options))
 
 
+def test_no_chosen_column_is_said(file):
+    path = file("t.csv", table(label=["x", "y"] * 15).to_csv(index=False))
+    refused(path, "No column is chosen", columns=())
+
+
 def test_what_is_dropped_is_said(file):
     frame = table(
         60,
