@@ -10,6 +10,7 @@ import streamlit as st
 from mixviz.figures.still import latent_image
 from mixviz.runs import Run
 from mixviz.runs.files import write_atomically
+from mixviz.ui.moments import written
 from mixviz.ui.runs import badge, label_of_page, literal, open_run, shown_on
 from mixviz.ui.services import store
 
@@ -22,7 +23,8 @@ def thumbnail(run: Run, dark: bool) -> bytes | None:
     steps = store().snapshot_steps(run.id)
     if not steps:
         return None
-    name = hashlib.sha256(f"{steps[-1]} {dark} {_SIZE}".encode()).hexdigest()[:16]
+    of = f"{steps[-1]} {written(run.id, steps[-1])} {dark} {_SIZE}"
+    name = hashlib.sha256(of.encode()).hexdigest()[:16]
     cached: Path = store().folder(run.id) / "thumbnails" / f"{name}.png"
     if not cached.is_file():
         snapshot, subsample = store().snapshot(run.id, steps[-1]), store().subsample(run.id)

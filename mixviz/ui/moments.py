@@ -70,10 +70,19 @@ def subsample_of(run: str, created: float) -> Subsample:
     return store().subsample(run)
 
 
-@st.cache_data(max_entries=400, show_spinner=False)
 def stored_snapshot(run: str, step: int) -> Snapshot:
-    """Return a snapshot of a run that does not change any more."""
+    """Return a snapshot of a run, which is read once until it is written anew."""
+    return _stored_snapshot(run, step, written(run, step))
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _stored_snapshot(run: str, step: int, written: int) -> Snapshot:
     return store().snapshot(run, step)
+
+
+def written(run: str, step: int) -> int:
+    """Nanoseconds at which a snapshot was written: again, where the run was taken back before it."""
+    return (store().folder(run) / "snapshots" / f"{step:09d}.npz").stat().st_mtime_ns
 
 
 def draw_again(error: FileNotFoundError) -> NoReturn:

@@ -17,7 +17,9 @@ from mixviz.runs import Event, Status
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.requests import create_run
 from mixviz.ui import config_form, steering
+from mixviz.ui.cards import thumbnail
 from mixviz.ui.config_form import as_number, is_logarithmic, logarithmic_steps
+from mixviz.ui.moments import stored_snapshot
 from mixviz.ui.plots import floor_history, units_of
 from mixviz.ui.runs import literal
 from tests.app.driver import OUTSIDE, ROOT, SHORT, buttons, show, texts, trained, written
@@ -157,6 +159,18 @@ def test_damaged_run_hides_no_other(store):
         assert {"Broken", "Whole"} <= set(re.findall(r"\*\*(\w+)\*\*", texts(app)))
     assert list((store.folder(whole) / "thumbnails").iterdir())
     assert not list((store.folder(broken) / "thumbnails").glob("*"))
+
+
+def test_a_snapshot_that_was_written_again_is_shown_anew(store):
+    run = store.get(trained(store))
+    step = store.snapshot_steps(run.id)[-1]
+    before, picture = stored_snapshot(run.id, step), thumbnail(run, dark=False)
+    anew = dataclasses.replace(before, points=-before.points, means=-before.means)
+    store.write_snapshot(run.id, anew)
+    path = store.folder(run.id) / "snapshots" / f"{step:09d}.npz"
+    os.utime(path, (0, 0))  # not within the same tick of the clock
+    assert (stored_snapshot(run.id, step).points == anew.points).all()
+    assert thumbnail(run, dark=False) != picture
 
 
 def test_replay_follows_a_run_whose_snapshots_are_thinned(store):
