@@ -16,10 +16,10 @@ heading(run)
 left, right = st.columns([3, 2], vertical_alignment="bottom")
 with left:
     others = choose_others(run)
-with right:
-    colour_by = panels.colouring(labelled=True)
 runs = [one for one in (run, *others) if store().snapshot_steps(one.id)]
 if runs:
+    with right:
+        colour_by = panels.colouring(*runs)
     player(runs, colour_by)
     exports(runs, colour_by)
 else:

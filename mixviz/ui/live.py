@@ -5,7 +5,7 @@ import streamlit as st
 from mixviz.runs import Run, Snapshot, Status
 from mixviz.ui import panels, steering
 from mixviz.ui.config_form import duration
-from mixviz.ui.moments import Moment, draw_again, subsample_of
+from mixviz.ui.moments import Moment, draw_again
 from mixviz.ui.runs import badge, find, literal, title
 from mixviz.ui.services import store
 
@@ -52,8 +52,7 @@ def watch(run: Run) -> None:
     if not store().snapshot_steps(run.id):
         st.fragment(_wait_for_first, run_every=TICK if live else None)(run.id, run.status)
         return
-    labelled = bool(len(subsample_of(run.id, run.created).labels))
-    colour_by = panels.colouring(labelled)
+    colour_by = panels.colouring(run)
     st.fragment(_progress, run_every=PROGRESS_TICK if live else None)(run.id, run.status)
     moment = Moment(run, _latest(run.id), colour_by=colour_by, live=live)
     has_z_prior = "z_prior" in moment.snapshot.terms

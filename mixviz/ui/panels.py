@@ -8,11 +8,11 @@ from mixviz.data import part
 from mixviz.evaluation.degeneracy import SAME_PLACE
 from mixviz.figures.grids import reconstruction_grid, sample_strip
 from mixviz.figures.latent import COLOURINGS
-from mixviz.runs import Snapshot
+from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys
 from mixviz.ui.feed import plot_url
 from mixviz.ui.live_plot import live_plot
-from mixviz.ui.moments import Moment
+from mixviz.ui.moments import Moment, subsample_of
 from mixviz.ui.plots import drawn, units_of
 from mixviz.ui.runs import literal
 
@@ -23,17 +23,21 @@ SQUARE = 540
 LOW = 270
 
 
-def colouring(labelled: bool) -> str:
-    """Draw the choice of colours, which is part of the link; returns the one to use."""
-    chosen = st.segmented_control(
+def colouring(*runs: Run) -> str:
+    """Draw the choice of colours, which is part of the link; labels are offered where a run has any."""
+    labelled = any(len(subsample_of(run.id, run.created).labels) for run in runs)
+    offered = [name.capitalize() for name in COLOURINGS if labelled or name != "label"]
+    if st.session_state.get(keys.COLOUR) not in offered:  # chosen for a run with labels
+        st.session_state.pop(keys.COLOUR, None)
+    chosen: str = st.segmented_control(
         "Colour points by",
-        [name.capitalize() for name in COLOURINGS],
-        default=COLOURINGS[0].capitalize(),
+        offered,
+        default=offered[0],
         required=True,
         key=keys.COLOUR,
         bind="query-params",
-    ).lower()
-    return chosen if labelled or chosen != "label" else COLOURINGS[0]
+    )
+    return chosen.lower()
 
 
 _EVERY = {"latent": 0.2, "z_prior": 1.5, "usage": 1.5}  # seconds between two pictures at the least

@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
+from mixviz.data.own import add_file
+from mixviz.data.own_prepare import Options
 from mixviz.models import MODELS
 from mixviz.models.config import bounds
 from mixviz.models.gmvae_v2 import GMVAEv2Config
@@ -107,6 +110,26 @@ def test_k_means_has_no_z_prior(store, page):
     app = show(page, trained(store, "k-means"))
     assert "Shown" in texts(app)
     assert "**z-prior**" not in texts(app)
+
+
+def test_colours_by_label_are_offered_where_there_are_labels(store, tmp_path):
+    np.save(tmp_path / "unlabelled.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    plain = trained(store, "k-means", dataset=add_file(tmp_path / "unlabelled.npy", Options()).name)
+    labelled = trained(store, "k-means")
+
+    def offered(app):
+        assert not app.exception, app.exception
+        return app.segmented_control(key="colour").options
+
+    for page in ("train", "replay"):
+        app = show(page, labelled)
+        app.segmented_control(key="colour").set_value("Label").run()
+        assert "Label" in offered(app)
+        app.sidebar.selectbox(key="run").select(plain).run()
+        assert offered(app) == ["Component", "Confidence"]
+        assert app.segmented_control(key="colour").value == "Component"
+    app.multiselect(key="with").select(labelled).run()
+    assert "Label" in offered(app)
 
 
 def test_run_that_converged_early_is_whole(store):
