@@ -6,6 +6,7 @@ from contextlib import suppress
 import pandas as pd
 import streamlit as st
 
+from mixviz.errors import MixvizError
 from mixviz.figures.animation import MOST_RUNS, animation_gif, animation_html
 from mixviz.figures.latent import extent_of
 from mixviz.runs import Run, Snapshot
@@ -192,12 +193,15 @@ def exports(runs: list[Run], colour_by: str) -> None:
                     "Everything: configuration, curves, snapshots, weights. Read it with mixviz import."
                 ),
             )
-        if html:
-            _offer(_html(runs, colour_by), "animation.html", "text/html")
-        if gif:
-            _offer(_gif(one, colour_by), f"{one.id}.gif", "image/gif")
-        if bundle:
-            _offer(_bundle(one), f"{one.id}.mixviz", "application/zip")
+        try:
+            if html:
+                _offer(_html(runs, colour_by), "animation.html", "text/html")
+            if gif:
+                _offer(_gif(one, colour_by), f"{one.id}.gif", "image/gif")
+            if bundle:
+                _offer(_bundle(one), f"{one.id}.mixviz", "application/zip")
+        except MixvizError as error:
+            st.error(literal(str(error)), icon=":material/error:")
 
 
 def _offer(content: bytes, name: str, kind: str) -> None:

@@ -196,6 +196,14 @@ def test_a_snapshot_that_was_written_again_is_shown_anew(store):
     assert thumbnail(run, dark=False) != picture
 
 
+def test_a_run_that_cannot_be_exported_is_said(store, monkeypatch):
+    app = show("replay", trained(store))
+    monkeypatch.setattr("mixviz.runs.bundle.MAX_BYTES", 0)
+    next(button for button in app.button if button.label == "Run as a file").click().run()
+    assert not app.exception
+    assert "is too large for a bundle." in texts(app)
+
+
 def test_replay_follows_a_run_whose_snapshots_are_thinned(store):
     run = trained(store)
     app = show("replay", run)
