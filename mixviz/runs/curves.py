@@ -30,7 +30,7 @@ class Curves(Database):
 
     def write_snapshot(self, run: str, snapshot: Snapshot) -> None:
         """Store a snapshot and its line in the catalogue."""
-        snapshots.write(snapshot, self._snapshot_path(run, snapshot.step))
+        snapshots.write(snapshot, self.snapshot_path(run, snapshot.step))
         with self._exclusive() as db:
             db.execute(
                 "INSERT OR REPLACE INTO snapshots VALUES (?,?,?,?,?,?)",
@@ -62,7 +62,7 @@ class Curves(Database):
 
     def snapshot(self, run: str, step: int) -> Snapshot:
         """Return one snapshot."""
-        return snapshots.read_snapshot(self._snapshot_path(run, step))
+        return snapshots.read_snapshot(self.snapshot_path(run, step))
 
     def delete_snapshots(self, run: str, steps: Sequence[int]) -> None:
         """Remove snapshots, as thinning does."""
@@ -71,7 +71,8 @@ class Curves(Database):
                 "DELETE FROM snapshots WHERE run = ? AND step = ?", [(run, s) for s in steps]
             )
         for step in steps:
-            self._snapshot_path(run, step).unlink(missing_ok=True)
+            self.snapshot_path(run, step).unlink(missing_ok=True)
 
-    def _snapshot_path(self, run: str, step: int) -> Path:
+    def snapshot_path(self, run: str, step: int) -> Path:
+        """File of the snapshot after a step, whether there is one or not."""
         return self.folder(run) / "snapshots" / f"{step:09d}.npz"

@@ -82,7 +82,7 @@ def _stored_snapshot(run: str, step: int, written: int) -> Snapshot:
 
 def written(run: str, step: int) -> int:
     """Nanoseconds at which a snapshot was written: again, where the run was taken back before it."""
-    return (store().folder(run) / "snapshots" / f"{step:09d}.npz").stat().st_mtime_ns
+    return store().snapshot_path(run, step).stat().st_mtime_ns
 
 
 def draw_again(error: FileNotFoundError) -> NoReturn:
