@@ -14,7 +14,9 @@ Progress = Callable[[float], None]
 def data_root() -> Path:
     """Folder that holds downloaded data: `MIXVIZ_DATA`, else the user's cache folder."""
     configured = os.environ.get("MIXVIZ_DATA")
-    return Path(os.path.expanduser(configured)) if configured else user_cache_path("mixviz") / "data"
+    return (
+        Path(os.path.expanduser(configured)) if configured else user_cache_path("mixviz") / "data"
+    )
 
 
 @dataclass(frozen=True)

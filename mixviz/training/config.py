@@ -114,16 +114,22 @@ class Plan:
         return cls(source(dataset).name, model, config, build(RunConfig, run))
 
 
-def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes two runs comparable: all but the seed and where and how it was watched.
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration in which settings that were added since have their defaults.
 
-    Settings that an older configuration lacks have their defaults; one of a version that had others is
-    returned as it is.
+    One of a version that had others is returned as it is.
     """
     try:
-        whole = Plan.from_json(config).as_json()
+        return Plan.from_json(config).as_json()
     except MixvizError:
         return dict(config)
+
+
+def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes two runs comparable: all but the seed and where and how it was watched."""
+    whole = completed(config)
+    if "run" not in whole:
+        return whole
     run = {name: value for name, value in whole["run"].items() if name not in OBSERVING}
     return whole | {"run": run}
 

@@ -294,13 +294,15 @@ def _numbers(label: str, key: str, values: pd.Series) -> list[int]:
 
 def configurations(chosen: Sequence[str]) -> None:
     """What differs between the configurations of the first two chosen runs."""
+    from mixviz.training.config import completed  # brings PyTorch
+
     runs = _runs(chosen)[:2]
     if len(runs) < 2:
         st.info("Choose two runs to see how their configurations differ.", icon=":material/info:")
         return
     labels = _labels(runs)
     first, second = (labels[run.id] for run in runs)
-    rows = difference(runs[0].config, runs[1].config)
+    rows = difference(*(completed(run.config) for run in runs))
     if rows:
         found = pd.DataFrame(
             [

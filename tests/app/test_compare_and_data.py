@@ -205,6 +205,12 @@ def test_difference_of_two(store):
     frame = app.dataframe[0].value.set_index("Setting")
     assert frame.loc["components (model)"].tolist() == ["3", "4"]
     assert frame.loc["seed (run)"].tolist() == ["0", "2"]
+    config = store.get(other).config  # as a version without this setting left it
+    older = {name: value for name, value in config["settings"].items() if name != "map_blur"}
+    assert older.keys() < config["settings"].keys()
+    store.update(other, config={**config, "settings": older})
+    again = show("compare", show="Difference", chosen=[one, other]).dataframe[0].value
+    assert set(again["Setting"]) == set(frame.index)
 
 
 def test_seeds_stand_beside_published_figures(store):
