@@ -41,6 +41,7 @@ _MOST_TAUGHT = 70_000  # observations; the others have no teacher
 _PRINCIPAL = 50  # components of the data that UMAP sees
 _COORDINATES = 10
 _RESTARTS = 20  # of the mixture among the coordinates: one in three finds the digits of MNIST
+_BALANCE = 2.0  # worth of a nat by which the weights of a fit diverge from equal ones
 _FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
 _SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
 _HEAD_DECAY = 1e-4  # keeps q(c|x) from certainty where the mixture is sure
@@ -222,23 +223,26 @@ class TaughtModel(MixtureModel):
     def _cluster_coordinates(
         self, coordinates: np.ndarray, draws: np.random.RandomState, number: int
     ) -> np.ndarray:
-        """Responsibilities (N, K) of the likeliest of several mixtures among a map's coordinates (N, D).
+        """Responsibilities (N, K) of the best of several mixtures among a map's coordinates (N, D).
 
-        Likeliest with equal weights, which p(c) of the models has: mixtures that cut one island of the
-        map in two and put others together are often as likely with their own.
+        That is the likeliest with equal weights, where what its own weights lack of them counts too:
+        mixtures that cut one island of the map in two and put others together are often as likely.
         """
-        from sklearn.mixture import GaussianMixture  # two seconds
+        from scipy.stats import entropy  # two seconds, with the next
+        from sklearn.mixture import GaussianMixture
 
         count = self.config.components
         fits = []
         with quiet():
             for done in range(_RESTARTS):
                 mixture = GaussianMixture(count, reg_covar=1e-4, random_state=draws)
-                mixture.fit(coordinates).weights_ = np.full(count, 1 / count)
-                fits.append(mixture)
+                mixture.fit(coordinates)
+                divergence = np.log(count) - entropy(mixture.weights_)
+                mixture.weights_ = np.full(count, 1 / count)
+                fits.append((mixture.score(coordinates) - _BALANCE * divergence, mixture))
                 self._report_map(coordinates, number, 0.9 + 0.1 * (done + 1) / _RESTARTS)
-        likeliest = max(fits, key=lambda mixture: mixture.score(coordinates))
-        found: np.ndarray = likeliest.predict_proba(coordinates)
+        best = max(fits, key=lambda fit: fit[0])[1]
+        found: np.ndarray = best.predict_proba(coordinates)
         return found
 
     def _cluster_codes(self, codes: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
