@@ -3,7 +3,7 @@
     python benchmarks/peers.py [--data digits ...] [--minutes 2 5 10] [--seeds N] [--only NAME ...]
     python benchmarks/peers.py --table
 
-Every measurement is a process of its own with all cores and no GPU. Results are written to `peers.json`
+Every measurement is a process of its own, with the threads that are asked for and no GPU. Results are written to `peers.json`
 beside this file as they come, and what is there is not measured again. `--table` writes
 `docs/PEERS.md` from them and prints it. `make bench-peers` makes the other libraries' environment first.
 """
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -237,9 +238,10 @@ class Measurer:
         elif epochs != case.epochs and answer["seconds"] < LEFT * budget:
             more = epochs_within(case, Timing.of(answer), budget)
             if sum(more.values()) > sum(epochs.values()):
-                again = self.fit(case, more, seed, 2 * budget)
-                if again["seconds"] <= budget:
-                    return again, more
+                with suppress(Failed):  # what has been measured stays
+                    again = self.fit(case, more, seed, 2 * budget)
+                    if again["seconds"] <= budget:
+                        return again, more
         return answer, epochs
 
     def timing(self, case: Case) -> Timing:
@@ -282,7 +284,7 @@ def _key(case: Case) -> str:
 
 
 def in_process(job: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Do a job in a process of its own, with all cores; raise `Failed` with its last words."""
+    """Do a job in a process of its own, on its threads; raise `Failed` with its last words."""
     own = job["library"] == "mixviz"
     module = "benchmarks.peers_mixviz" if own else str(Path(__file__).with_name("peers_worker.py"))
     python = [sys.executable, "-m"] if own else [str(PEERS_PYTHON)]

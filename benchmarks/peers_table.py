@@ -18,7 +18,7 @@ _INTRODUCTION = """\
 
 One-to-one accuracy (the best assignment of ten clusters to ten classes) and NMI that each library
 reaches within a budget of wall time, on the same machine, no GPU; each fit has the threads that the heading
-names, and where that is one of two cores two fits ran at a time, each on its own. Labels score and do nothing
+names. Labels score and do nothing
 else. Time is that of fitting and labelling, without imports and loading; epochs are as many as end within
 the budget, found from a short fit. *default*: the library's own settings, at most its own epochs; *ours*:
 mixviz's `laptop` preset, all of it for mixviz, learning rates and a start from clusters among UMAP

@@ -251,10 +251,13 @@ def test_partial_fits_take_other_data_each_time(points):
     assert estimator.labels_.shape == (40,)
 
 
-@pytest.mark.parametrize("cls", [GMVAE, NVISA, AMM])
-def test_partial_fit_refuses_clusters_of_a_part(cls, points):
-    estimator = cls(3, init="ae-gmm", pretrain_epochs=1, epochs=2)
-    with pytest.raises(ValueError, match="init=ae-gmm looks for clusters in all the data"):
+@pytest.mark.parametrize(
+    ("cls", "init"),
+    [(GMVAE, "ae-gmm"), (NVISA, "ae-gmm"), (AMM, "ae-gmm"), (GMVAE, "auto"), (NVISA, "auto")],
+)
+def test_partial_fit_refuses_clusters_of_a_part(cls, init, points):
+    estimator = cls(3, init=init, pretrain_epochs=1, epochs=2)
+    with pytest.raises(ValueError, match=r"init=ae-gmm looks for clusters .* init=random"):
         estimator.partial_fit(points[0])
     assert not hasattr(estimator, "model_")
 

@@ -137,8 +137,8 @@ class MixtureEstimator(
             model = create(self._name, settings, tuple(x.shape[1:]), self._stream("start"))
             if not whole and isinstance(model, TaughtModel) and model.starts_from_clusters:
                 raise MixvizError(
-                    f"init={getattr(settings, 'init', '')} looks for clusters in all the data; "
-                    "take `fit`, or another init."
+                    f"init={model.start} looks for clusters in all the data; "
+                    "take `fit`, or init=random."
                 )
             place(model, device)
             model.train()

@@ -81,9 +81,14 @@ class TaughtModel(MixtureModel):
         return config if isinstance(config, TeacherConfig) and config.teaches else None
 
     @property
+    def start(self) -> str:
+        """The start that the config means: `random`, `ae-gmm`, `umap-gmm` or `ae-umap-gmm`."""
+        return self.config.start if isinstance(self.config, TeacherConfig) else "random"
+
+    @property
     def starts_from_clusters(self) -> bool:
         """Whether clusters are looked for in all the data before the model's own training."""
-        return isinstance(self.config, TeacherConfig) and self.config.start != "random"
+        return self.start != "random"
 
     def expect_teacher(self) -> None:
         """Make room for the teacher, where the config asks for one."""

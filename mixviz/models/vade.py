@@ -151,31 +151,29 @@ class VaDE(StartedModel, AutoencoderModel):
         if self.pretraining:
             reconstruction = objective = self.reconstruction(x, mean).mean()
             with torch.no_grad():
-                priors = self.priors(mean, torch.zeros_like(mean), mean[None])
+                log_gamma = self.log_posterior(mean)
+            terms = {"reconstruction": reconstruction}
         else:
             z = reparameterise(mean, log_variance, self.config.samples, generator)  # (S, B, D)
             reconstruction = self.log_likelihood(x, z).mean()
-            priors = self.priors(mean, log_variance, z)
-            objective = reconstruction - priors[0] - priors[1]
-        values = (reconstruction, *priors, objective)
-        terms = {name: value.detach() for name, value in zip(self.terms, values, strict=True)}
-        if self.pretraining:
-            del terms["conditional_prior"]
-        return objective, terms
+            log_gamma = self.log_posterior(z).logsumexp(0) - math.log(len(z))  # (B, K)
+            z_kl = gaussian_kl(
+                mean.unsqueeze(-2), log_variance.unsqueeze(-2), self.means, self.log_variances
+            )  # (B, K)
+            conditional_prior = (log_gamma.exp() * z_kl).sum(-1).mean()
+            objective = reconstruction - conditional_prior - self.component_prior(log_gamma)
+            terms = {"reconstruction": reconstruction, "conditional_prior": conditional_prior}
+        terms |= {
+            "component_prior": self.component_prior(log_gamma),
+            "z_prior": categorical_uniform_kl(log_gamma).mean(),
+            "objective": objective,
+        }
+        return objective, {name: value.detach() for name, value in terms.items()}
 
-    def priors(self, mean: Tensor, log_variance: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-        """Conditional prior, component prior and z-prior, batch means, at draws z (S, B, D)."""
-        log_gamma = self.log_posterior(z).logsumexp(0) - math.log(len(z))  # (B, K)
-        z_kl = gaussian_kl(
-            mean.unsqueeze(-2), log_variance.unsqueeze(-2), self.means, self.log_variances
-        )  # (B, K)
-        gamma = log_gamma.exp()
-        component_prior = (gamma * (log_gamma - self.logits.log_softmax(-1))).sum(-1)
-        return (
-            (gamma * z_kl).sum(-1).mean(),
-            component_prior.mean(),
-            categorical_uniform_kl(log_gamma).mean(),
-        )
+    def component_prior(self, log_gamma: Tensor) -> Tensor:
+        """KL(gamma || pi), mean over the batch, for log-responsibilities (B, K)."""
+        log_pi = self.logits.log_softmax(-1)
+        return (log_gamma.exp() * (log_gamma - log_pi)).sum(-1).mean()
 
     @property
     def epochs_over(self) -> int:

@@ -33,13 +33,16 @@ def seconds_per_epoch(plan: Plan) -> float:
         model.make_optimizers()
         size = described.size if model.full_batch else min(plan.run.batch_size, described.size)
         timed = min(size, MOST_TIMED)
-        x = np.random.default_rng(0).random((timed, *described.shape), dtype=np.float32)
-        batch = fabric.to_device(torch.from_numpy(x))
+        # Components are placed among as many observations as there are components, or more.
+        count = max(timed, plan.settings.components)
+        x = np.random.default_rng(0).random((count, *described.shape), dtype=np.float32)
+        whole = fabric.to_device(torch.from_numpy(x))
+        batch = whole[:timed]
         noise = stream(plan.run.seed, "noise", device=fabric.device)
         if model.semi_supervised:
             classes = min(described.classes, plan.settings.components)
             model.supervise(batch, torch.arange(timed, device=batch.device) % classes)
-        model.prepare(batch, noise)
+        model.prepare(whole, noise)
         began = 0.0
         for step in range(TIMED + 1):
             if step == 1:

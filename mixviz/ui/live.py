@@ -43,7 +43,7 @@ def watch(run: Run) -> None:
         steering.buttons(run)
     if live:
         st.html(_STILL)
-        steering.sliders(run)
+        steering.controls(run)
     elif run.status.resumable:
         st.fragment(_wait_for_others, run_every=OTHERS_TICK)(run.id, run.status)
     # A trainer that was killed leaves what it was doing, and itself as the owner.

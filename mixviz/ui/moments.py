@@ -76,7 +76,7 @@ def stored_snapshot(run: str, step: int) -> Snapshot:
 
 
 @st.cache_data(max_entries=400, show_spinner=False)
-def _stored_snapshot(run: str, step: int, written: int) -> Snapshot:
+def _stored_snapshot(run: str, step: int, written_at: int) -> Snapshot:
     return store().snapshot(run, step)
 
 

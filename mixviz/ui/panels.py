@@ -12,7 +12,7 @@ from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys
 from mixviz.ui.feed import plot_url
 from mixviz.ui.live_plot import live_plot
-from mixviz.ui.moments import Moment, subsample_of
+from mixviz.ui.moments import Moment, draw_again, subsample_of
 from mixviz.ui.plots import drawn, units_of
 from mixviz.ui.runs import literal
 
@@ -25,7 +25,10 @@ LOW = 270
 
 def colouring(*runs: Run) -> str:
     """Draw the choice of colours, which is part of the link; labels are offered where a run has any."""
-    labelled = any(len(subsample_of(run.id, run.created).labels) for run in runs)
+    try:
+        labelled = any(len(subsample_of(run.id, run.created).labels) for run in runs)
+    except FileNotFoundError as error:
+        draw_again(error)
     offered = [name.capitalize() for name in COLOURINGS if labelled or name != "label"]
     if st.session_state.get(keys.COLOUR) not in offered:  # chosen for a run with labels
         st.session_state.pop(keys.COLOUR, None)

@@ -1,4 +1,4 @@
-"""Buttons and sliders that steer a run, through the store, wherever it trains."""
+"""Buttons and controls that steer a run, through the store, wherever it trains."""
 
 import math
 from typing import Any
@@ -61,7 +61,7 @@ def resume(run: str) -> None:
         st.toast(literal(str(error)), icon=":material/error:")
 
 
-def sliders(run: Run) -> None:
+def controls(run: Run) -> None:
     """One slider, or box for a number, for each live setting; it changes the run's next steps."""
     config = model_class(run.model).Config
     fields = config.live_fields()

@@ -132,6 +132,13 @@ def test_colours_by_label_are_offered_where_there_are_labels(store, tmp_path):
     assert "Label" in offered(app)
 
 
+@pytest.mark.parametrize("page", ["train", "replay"])
+def test_a_run_without_its_subsample_is_said(store, page):
+    run = trained(store, "k-means")
+    (store.folder(run) / "subsample.npz").unlink()
+    assert "subsample.npz is missing" in texts(show(page, run))
+
+
 def test_run_that_converged_early_is_whole(store):
     run = trained(store, "k-means")
     store.update(run, total_steps=100)

@@ -109,6 +109,19 @@ class TestBudget:
         assert sum(records[0]["epochs"].values()) > sum(worker.jobs[-2]["epochs"].values())
         assert sum(worker.jobs[-2]["epochs"].values()) == pytest.approx(64, abs=2)
 
+    def test_a_second_fit_that_fails_leaves_the_first(self, folder, monkeypatch):
+        class Dying(Worker):
+            def __call__(self, job, seconds):
+                if len(self.jobs) == 3:
+                    raise Failed("It was killed.")
+                return super().__call__(job, seconds)
+
+        worker = Dying(late=2)
+        records = run(worker, monkeypatch, "--minutes", "0.25", "--only", "clustpy vade default")
+        assert records[0]["scores"]["labels_"]["accuracy"] == 1
+        assert records[0]["epochs"] == worker.jobs[-1]["epochs"]
+        assert records[0]["whole"] is False
+
 
 class TestCases:
     def test_ours_is_the_laptop_preset(self):

@@ -34,12 +34,16 @@ class LatePool(HerePool):
 
     room = 100
 
+    def __init__(self, train):
+        super().__init__(train)
+        self.begun = []
+
     def start(self, run):
         self.started.append(run)
-        self.begun = [*getattr(self, "begun", []), run]
+        self.begun.append(run)
 
     def ended(self):
-        begun, self.begun = getattr(self, "begun", []), []
+        begun, self.begun = self.begun, []
         for run in begun:
             self.train(run)
         return begun
