@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mixviz.models.base import Components, Terms
+from mixviz.models.clusters import FITS
 from mixviz.models.config import setting
 from mixviz.models.latent_fit import MOST_FITTED, FittedMixture, as_array, fit_mixture, random_state
 from mixviz.models.networks import architecture, initialise
@@ -30,7 +31,6 @@ from mixviz.models.objectives import (
 )
 from mixviz.models.start import (
     AT_ONCE,
-    FITS,
     NOISE,
     StartedModel,
     fit_classifier,

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixviz.models.base import Components, Terms, halved
+from mixviz.models.clusters import FITS
 from mixviz.models.config import ModelConfig, Preset
 from mixviz.models.latent_fit import MOST_FITTED, FittedMixture, quiet, random_state
 from mixviz.models.networks import architecture, initialise
@@ -42,7 +43,7 @@ from mixviz.models.objectives import (
     reparameterise,
 )
 from mixviz.models.shares import random_values
-from mixviz.models.start import AT_ONCE, FITS, StartedModel, fit_classifier, moments
+from mixviz.models.start import AT_ONCE, StartedModel, fit_classifier, moments
 
 _LATENT_SIZE = 10  # section III-A, MNIST; the tables of the GMVAE papers have 200 for images
 _FITTED_STD = 1.5  # of the latents within a component: the prior's are more than 1

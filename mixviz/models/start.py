@@ -1,8 +1,8 @@
 """Starts: clusters that are found before a model's own training, and that its q(c|x) first learns.
 
 `ae-gmm` is the start of NVISA and VaDE: an autoencoder of the model's own networks, then a Gaussian
-mixture on its codes, which is copied. The starts with UMAP (arXiv:1802.03426) look for the mixture among coordinates that keep neighbours
-together. Those coordinates are no latent space of the model, nor are the codes of an autoencoder that
+mixture on its codes, which is copied. The starts with UMAP look for the mixture among coordinates that
+keep neighbours together. Those coordinates are no latent space of the model, nor are the codes of an autoencoder that
 is not part of it, so such clusters cannot be copied into it: their responsibilities r teach q(c|x)
 through a term that fades away,
 
@@ -20,28 +20,16 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixviz.embedding import UMAPSettings, fit_map
 from mixviz.models.base import GradientModel, MixtureModel, Terms
+from mixviz.models.clusters import coded_clusters, mapped_clusters
 from mixviz.models.codes import learned_codes
-from mixviz.models.latent_fit import (
-    MOST_FITTED,
-    FittedMixture,
-    enough,
-    fit_mixture,
-    quiet,
-    random_state,
-)
+from mixviz.models.latent_fit import FittedMixture, enough, random_state
 from mixviz.models.shares import random_values
 from mixviz.models.start_config import StartConfig, TeacherConfig
 
-FITS = 5  # of a mixture among an autoencoder's codes, of which the most likely is taken
 NOISE = 0.1  # share of the components' variance in which a q(z|x) starts
 AT_ONCE = 1_000  # observations in one pass between epochs
 _MOST_TAUGHT = 70_000  # observations; the others have no teacher
-_PRINCIPAL = 50  # components of the data that UMAP sees
-_COORDINATES = 10
-_RESTARTS = 20  # of the mixture among the coordinates: one in three finds the digits of MNIST
-_BALANCE = 2.0  # worth of a nat by which the weights of a fit diverge from equal ones
 _FULL = 2 / 3  # share of its epochs in which the teacher has all its weight
 _SHIFT, _TURN, _SCALE = 1 / 14, 12.0, 0.12  # of the side, degrees, share
 _HEAD_DECAY = 1e-4  # keeps q(c|x) from certainty where the mixture is sure
@@ -172,99 +160,14 @@ class TaughtModel(MixtureModel):
             deviations = (0, 0, teacher.map_blur, teacher.map_blur)
             points = gaussian_filter(points, deviations)
         points = points.reshape(len(points), -1)
-        cluster = self._cluster_mapped if teacher.uses_umap else self._cluster_codes
-        found = cluster(points, *seeds)
-        everyone = x.new_zeros(len(x), self.config.components)
+        count = self.config.components
+        if teacher.uses_umap:
+            found = mapped_clusters(points, count, teacher, seeds, self.report)
+        else:
+            found = coded_clusters(points, count, seeds, self.report)
+        everyone = x.new_zeros(len(x), count)
         everyone[chosen] = torch.from_numpy(found).to(everyone)
         self.responsibilities = everyone
-
-    def _cluster_mapped(self, points: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
-        """Responsibilities (N, K) of a mixture among UMAP's coordinates of points (N, d).
-
-        Of several maps, each has a seed and a mixture of its own, and what they agree on is returned.
-        """
-        teacher = self.teacher
-        assert teacher is not None
-        draws = np.random.RandomState(seed_of_mixture)
-        count = teacher.map_count
-        seeds = [seed, *draws.randint(2**31 - 1, size=count - 1)]
-        found = []
-        for number, own in enumerate(seeds):
-            coordinates = self._coordinates(points, int(own), number)
-            found.append(self._cluster_coordinates(coordinates, draws, number))
-        return found[0] if count == 1 else consensus(found, random_state=draws)
-
-    def _report_map(self, points: np.ndarray, number: int, share: float) -> None:
-        """Report the share that is done of one of the maps of points (N, .), counted from 0."""
-        teacher = self.teacher
-        assert teacher is not None
-        which = f" {number + 1} of {teacher.map_count}," if teacher.map_count > 1 else ""
-        what = "codes" if teacher.among_codes else "observations"
-        task = f"UMAP{which} of {len(points):,} {what}, then a Gaussian mixture"
-        self.report(task, (number + share) / teacher.map_count)
-
-    def _coordinates(self, points: np.ndarray, seed: int, number: int) -> np.ndarray:
-        """UMAP's coordinates (N, at most 10) of points (N, d)."""
-        from sklearn.decomposition import PCA  # two seconds
-
-        teacher = self.teacher
-        assert teacher is not None
-        self._report_map(points, number, 0.0)
-        if min(points.shape) > _PRINCIPAL:
-            points = PCA(_PRINCIPAL, svd_solver="randomized", random_state=seed).fit_transform(
-                points
-            )
-        settings = UMAPSettings(neighbours=teacher.map_neighbours, min_dist=0.0, seed=seed)
-        count = min(_COORDINATES, len(points) - 2, points.shape[1])
-        coordinates, _ = fit_map(
-            "umap",
-            points,
-            settings,
-            count,
-            lambda share: self._report_map(points, number, 0.9 * share),
-        )
-        return coordinates
-
-    def _cluster_coordinates(
-        self, coordinates: np.ndarray, draws: np.random.RandomState, number: int
-    ) -> np.ndarray:
-        """Responsibilities (N, K) of the best of several mixtures among a map's coordinates (N, D).
-
-        That is the likeliest with equal weights, where what its own weights lack of them counts too:
-        mixtures that cut one island of the map in two and put others together are often as likely.
-        """
-        from scipy.stats import entropy  # two seconds, with the next
-        from sklearn.mixture import GaussianMixture
-
-        count = self.config.components
-        fits = []
-        with quiet():
-            for done in range(_RESTARTS):
-                mixture = GaussianMixture(count, reg_covar=1e-4, random_state=draws)
-                mixture.fit(coordinates)
-                divergence = np.log(count) - entropy(mixture.weights_)
-                mixture.weights_ = np.full(count, 1 / count)
-                fits.append((mixture.score(coordinates) - _BALANCE * divergence, mixture))
-                self._report_map(coordinates, number, 0.9 + 0.1 * (done + 1) / _RESTARTS)
-        best = max(fits, key=lambda fit: fit[0])[1]
-        found: np.ndarray = best.predict_proba(coordinates)
-        return found
-
-    def _cluster_codes(self, codes: np.ndarray, seed: int, seed_of_mixture: int) -> np.ndarray:
-        """Responsibilities (N, K) of a mixture fitted to at most 10,000 of the codes (N, D)."""
-        task = f"A Gaussian mixture among {len(codes):,} codes"
-        self.report(task, 0.0)
-        order = np.random.default_rng(seed).permutation(len(codes))
-        codes = codes.astype(np.float64)
-        mixture = fit_mixture(
-            codes[order[:MOST_FITTED]],
-            self.config.components,
-            random_state=seed_of_mixture,
-            full=True,
-            restarts=FITS,
-        )
-        self.report(task, 1.0)
-        return mixture.responsibilities(codes)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take as many responsibilities as a checkpoint has."""
@@ -297,21 +200,6 @@ class StartedModel(TaughtModel, GradientModel):
         return objective - lesson.weight * cross_entropy, terms | {
             "teacher": cross_entropy.detach()
         }
-
-
-def consensus(found: list[np.ndarray], random_state: np.random.RandomState) -> np.ndarray:
-    """Clusters (N, K), each row one-hot, that several clusterings (N, K) agree on.
-
-    k-means among the rows of all their responsibilities (Topchy, Jain and Punch, "Clustering
-    ensembles", PAMI 2005): where an observation lies in each says which lie together.
-    """
-    from sklearn.cluster import KMeans  # two seconds
-
-    components = found[0].shape[1]
-    means = KMeans(components, n_init=_RESTARTS, random_state=random_state)
-    with quiet():
-        labels = means.fit_predict(np.concatenate(found, 1))
-    return np.eye(components)[labels]
 
 
 def moments(points: np.ndarray, responsibilities: np.ndarray) -> FittedMixture:

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from mixviz.errors import MixvizError
-from mixviz.models import build, model_class, start
+from mixviz.models import build, clusters, model_class, start
 from mixviz.models.latent_fit import as_array
 from mixviz.models.start import moments, moved
 
@@ -32,7 +32,7 @@ def unmapped(monkeypatch):
         assert method == "umap"
         return points[:, :dimensions], None
 
-    monkeypatch.setattr(start, "fit_map", points_themselves)
+    monkeypatch.setattr(clusters, "fit_map", points_themselves)
 
 
 def taught(make, model, **settings):
@@ -115,7 +115,7 @@ def test_the_likeliest_fit_of_about_equal_weights_teaches(
             return np.eye(4)[np.full(len(points), self.number)]
 
     monkeypatch.setattr("sklearn.mixture.GaussianMixture", Scripted)
-    monkeypatch.setattr(start, "_RESTARTS", 4)
+    monkeypatch.setattr(clusters, "_RESTARTS", 4)
     model = taught(make, "nvisa", components=4)
     model.prepare(blobs[0], seeded(0))
     assert model.responsibilities.argmax(1).eq(2).all()
@@ -143,7 +143,7 @@ def test_images_are_blurred_before_umap_and_codes_are_not(make, seeded, monkeypa
         seen.append(points)
         return points[:, :count], None
 
-    monkeypatch.setattr(start, "fit_map", fit)
+    monkeypatch.setattr(clusters, "fit_map", fit)
     x = torch.zeros(30, 1, 5, 5)
     x[torch.arange(30), 0, 2, torch.arange(30) % 5] = 1  # a dot in the middle row
     settings = {"teacher_epochs": 1, "map_blur": 1.0, "components": 2}
@@ -166,7 +166,7 @@ def test_umap_looks_at_as_many_neighbours_as_are_asked_for(make, blobs, seeded, 
         seen.append(settings.neighbours)
         return points[:, :count], None
 
-    monkeypatch.setattr(start, "fit_map", fit)
+    monkeypatch.setattr(clusters, "fit_map", fit)
     for more in ({}, {"map_neighbours": 50}):
         taught(make, "nvisa", **more).prepare(blobs[0], seeded(0))
     assert seen == [20, 50]
@@ -179,7 +179,7 @@ def test_what_most_clusterings_agree_on_outvotes_one_that_differs():
     votes = []
     for shift, labels in enumerate([truth, truth, odd, truth]):
         votes.append(np.eye(3)[(labels + shift) % 3])  # names of clusters differ from fit to fit
-    found = start.consensus(votes, random_state=draws)
+    found = clusters.consensus(votes, random_state=draws)
     assert found.shape == (120, 3)
     assert set(found.ravel()) == {0.0, 1.0}
     assert adjusted_rand_score(truth, found.argmax(1)) == 1
@@ -200,8 +200,8 @@ def test_every_map_has_a_seed_and_the_likeliest_mixture_of_its_own(
         agreed.extend(found)
         return found[1]
 
-    monkeypatch.setattr(start, "fit_map", fit)
-    monkeypatch.setattr(start, "consensus", consensus)
+    monkeypatch.setattr(clusters, "fit_map", fit)
+    monkeypatch.setattr(clusters, "consensus", consensus)
     one = taught(make, "nvisa")
     one.prepare(blobs[0], seeded(0))
     assert not agreed

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
 from mixviz.errors import MixvizError
-from mixviz.models import start
+from mixviz.models import clusters
 from mixviz.models.latent_fit import fit_mixture
 from mixviz.models.start import Lesson
 
@@ -25,7 +25,9 @@ QUICK = {
 def groups(monkeypatch):
     """400 points of four groups in five dimensions and their labels; UMAP takes no time."""
     monkeypatch.setattr(
-        start, "fit_map", lambda method, points, settings, count, progress: (points[:, :count], 0)
+        clusters,
+        "fit_map",
+        lambda method, points, settings, count, progress: (points[:, :count], 0),
     )
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(GROUPS), 100)
@@ -190,8 +192,8 @@ def test_clusters_of_codes_are_the_groups(make, groups, name, init, monkeypatch)
         mapped.append(points)
         return fit_mixture(points, *rest, **settings)
 
-    monkeypatch.setattr(start, "fit_map", points_themselves)
-    monkeypatch.setattr(start, "fit_mixture", noted)
+    monkeypatch.setattr(clusters, "fit_map", points_themselves)
+    monkeypatch.setattr(clusters, "fit_mixture", noted)
     model = taught(make, name, groups, init=init, pretrain_epochs=30)
     assert [points.shape for points in mapped] == [(400, 10)]  # codes, not the points
     assert torch.allclose(model.responsibilities.sum(1), torch.ones(400))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from mixviz.models import MODELS, start
+from mixviz.models import MODELS, clusters
 from mixviz.runs import Event, RunStore, Status
 from mixviz.runs.bundle import export_run, import_run
 from mixviz.training import loop, snapshots, trainer
@@ -57,7 +57,7 @@ CASES = {
 def unmapped(monkeypatch):
     """Clusters of a start are looked for among the points themselves, which takes no time."""
     monkeypatch.setattr(
-        start,
+        clusters,
         "fit_map",
         lambda method, points, settings, count, progress: (points[:, :count], None),
     )
