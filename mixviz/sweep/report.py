@@ -51,8 +51,8 @@ stopped by a score: on the test part, or on all observations where there is none
 components, S that of samples of the latents for each observation. The settings of the `laptop` presets were chosen by
 looking at the accuracy of one to three seeds on the same data, those of the starts from UMAP's clusters
 (weight and epochs of the teacher, lower bound of the standard deviations, decay of the steps) at seed 0
-on MNIST, of AMM and SAMM at seeds 0 and 1, the blur before UMAP of Fashion-MNIST at seed 0 there, how a mixture among UMAP's coordinates is chosen by
-looking at maps of Fashion-MNIST from other seeds. Their figures are what a user can expect, not an estimate free of selection.
+on MNIST, of AMM and SAMM at seeds 0 and 1, the blur before UMAP of Fashion-MNIST at seed 0 there, how a mixture among UMAP's coordinates is chosen, and
+how many maps there are, by looking at maps of Fashion-MNIST from other seeds and from seed 0. Their figures are what a user can expect, not an estimate free of selection.
 
 {under}`gmm` on digits has scikit-learn's defaults (a higher floor of the covariances and the best of five starts put it
 above, neither does alone), on MNIST and Fashion-MNIST diagonal covariances, which hundreds of pixels that depend on each other do not have;
