@@ -214,7 +214,9 @@ class RayPool:
             run = self._tasks.pop(task)
             failed = not self._stopped and self._failed(task, run)
             if failed and self._attempts[run] <= self._resources.retries:
+                why = self._store.get(run, deleted=True).message
                 self._store.queue(run)  # it has not ended, whatever is written of it
+                self._store.update(run, message=why)
                 self.start(run)
             else:
                 ended.append(run)
