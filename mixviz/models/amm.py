@@ -306,15 +306,11 @@ class AMM(TaughtModel):
 
         In training too: K one-hot rows are no batch, by which batch norms should be moved.
         """
-        networks = [self.mixture] if self.config.mixture == "learned" else []
-        training = [network.training for network in networks]
-        for network in networks:
-            network.eval()
-        found = self.component_parameters(
-            torch.eye(self.config.components, device=self.class_frequencies.device), None
-        )
-        for network, before in zip(networks, training, strict=True):
-            network.train(before)
+        training = self.training
+        self.eval()
+        one_hot = torch.eye(self.config.components, device=self.class_frequencies.device)
+        found = self.component_parameters(one_hot, None)
+        self.train(training)
         return found
 
     def components(self) -> Components:

@@ -163,6 +163,17 @@ def leak(x):
     return torch.where(x > 0, x, 0.2 * x)
 
 
+def of_both(columns):
+    """Layers of the follower, y, and of the leader, z, each with its norm."""
+    return zip(
+        columns.follow_stages,
+        columns.follow_norms,
+        columns.lead_stages,
+        columns.lead_norms,
+        strict=True,
+    )
+
+
 def normal(x, norm):
     mean, deviation = norm.running_mean, (norm.running_var + norm.eps).sqrt()
     shape = (1, -1, *[1] * (x.ndim - 2))
@@ -182,14 +193,7 @@ def test_encoder_computes_tables_3_and_7(seeded, rows, shape):
         h = nn.functional.max_pool2d(h, 2) if number in (3, 6) else h
         h = leak(normal(h, norm))
     y = z = h
-    columns = encoder.columns
-    layers = zip(
-        columns.follow_stages,
-        columns.follow_norms,
-        columns.lead_stages,
-        columns.lead_norms,
-        strict=True,
-    )
+    layers = of_both(encoder.columns)
     for number, (y_stage, y_norm, z_stage, z_norm) in enumerate(layers, 1):
         z = z_stage.map(z)
         y = y_stage.map(y) + z
@@ -207,15 +211,7 @@ def test_decoder_computes_tables_5_and_9(seeded, rows, shape):
     decoder = seasoned(Decoder(rows, shape, K, D), seeded)
     c, code = torch.eye(K).double(), torch.randn((K, D), generator=seeded(1)).double()
     y, z = c[:, :, None, None], code[:, :, None, None]
-    columns = decoder.columns
-    layers = zip(
-        columns.follow_stages,
-        columns.follow_norms,
-        columns.lead_stages,
-        columns.lead_norms,
-        strict=True,
-    )
-    for y_stage, y_norm, z_stage, z_norm in layers:
+    for y_stage, y_norm, z_stage, z_norm in of_both(decoder.columns):
         z = z_stage.map(z)
         y = normal(y_stage.map(y) + z, y_norm)  # which no rectifier follows
         z = leak(normal(z, z_norm))
