@@ -1,7 +1,6 @@
 """Device, precision and random streams, chosen in one place."""
 
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> "Fabric":
         When the device is not there.
     """
     # Three seconds.
-    from mixviz.training.lightning import DDPStrategy, Fabric, MisconfigurationException
+    from mixviz.training.lightning import Fabric, MisconfigurationException, TeamStrategy
 
     available = {
         "cuda": torch.cuda.is_available(),
@@ -42,8 +41,7 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> "Fabric":
     accelerator = "cpu" if on_host else config.device
     several: dict[str, Any] = {}
     if config.devices > 1:
-        # A team waits for as long as its run is paused.
-        several["strategy"] = DDPStrategy(start_method="spawn", timeout=timedelta(days=365))
+        several["strategy"] = TeamStrategy()
 
     def fabric_of(accelerator: str, precision: Any) -> "Fabric":
         return Fabric(

@@ -6,9 +6,10 @@ batch normalisation are averaged at every step, so that the run is, to rounding,
 
 import os
 import signal
+import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,13 +195,24 @@ def train_together(
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        fabric.launch(partial(_member, home=store.home, run=run, owner=owner))
+        launch(fabric, partial(_member, home=store.home, run=run, owner=owner))
     except ProcessException as error:
         said = str(error).strip().splitlines()[-1]
         raise MixvizError(f"One of the run's processes has died ({said}).") from error
     finally:
         ended.set()
         thread.join()
+
+
+def launch(fabric: "Fabric", work: Callable[["Fabric"], None]) -> None:
+    """Do a work in as many new processes as the Fabric has, and wait for all of them."""
+    from mixviz.training.lightning import TeamStrategy
+
+    assert isinstance(fabric.strategy, TeamStrategy)
+    try:
+        fabric.launch(work)
+    finally:
+        fabric.strategy.meeting.unlink(missing_ok=True)
 
 
 def _member(fabric: "Fabric", home: Path, run: str, owner: str) -> None:
@@ -218,20 +230,35 @@ def _member(fabric: "Fabric", home: Path, run: str, owner: str) -> None:
         Trainer(store, run, team=team, owner=owner).lead()
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(store, run, owner), daemon=True).start()
-    try:
-        Follower(store, run, team).train()
-    except MixvizError:
-        pass  # what the leader meets too, and says
-    except RuntimeError:
-        if store.get(run).owner == owner:
-            raise
-        # The connection is lost because the leader has ended; it has said why.
+    with _no_longer_than(store, run, owner):
+        try:
+            Follower(store, run, team).train()
+        except MixvizError:
+            pass  # what the leader meets too, and says
+        except RuntimeError:
+            if store.get(run).owner == owner:
+                raise
+            # The connection is lost because the leader has ended; it has said why.
 
 
-def _end_with(store: RunStore, run: str, owner: str) -> None:
+@contextmanager
+def _no_longer_than(store: RunStore, run: str, owner: str) -> Iterator[None]:
     """End this process some time after the run has: it may wait for the leader for ever."""
-    while store.get(run).owner == owner:
-        time.sleep(LOOK)
-    time.sleep(_GRACE)
-    os._exit(0)
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(LOOK):
+            with suppress(sqlite3.Error):  # the next look may find the database free
+                if store.get(run).owner != owner:
+                    break
+        if not ended.wait(_GRACE):
+            os._exit(0)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        # An interpreter that ends must not find the thread in the middle of something.
+        ended.set()
+        thread.join()

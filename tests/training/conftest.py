@@ -45,7 +45,8 @@ def begin(store, model="gmvae-v2", dataset="arcs", **values):
 
 def finish(store, run, progress=None):
     """Train a run to its end and return its id."""
-    assert Trainer(store, run, progress).train() is Status.FINISHED
+    status = Trainer(store, run, progress).train()
+    assert status is Status.FINISHED, store.get(run).message
     return run
 
 

@@ -1,5 +1,6 @@
 """Tests that several processes, each with a share of every batch, train what one would."""
 
+import socket
 from functools import partial
 
 import pytest
@@ -13,7 +14,7 @@ from mixviz.models.shares import Share, SharedStream, random_values
 from mixviz.runs import Status
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.device import make_fabric, place
-from mixviz.training.team import Team, share_batch_norms
+from mixviz.training.team import Team, launch, share_batch_norms
 from mixviz.training.trainer import Trainer
 from tests.training.conftest import begin, finish, program, until
 
@@ -70,9 +71,13 @@ def write_steps(fabric, folder):
     save_file(flat, folder / f"{fabric.global_rank}.safetensors")
 
 
-def test_steps_in_two_processes_are_those_of_one(tmp_path):
+def test_steps_in_two_processes_are_those_of_one(tmp_path, monkeypatch):
+    # What an earlier team leaves in the environment: by now the port is another program's.
+    taken = socket.create_server(("", 0))
+    monkeypatch.setenv("MASTER_PORT", str(taken.getsockname()[1]))
     fabric = make_fabric(RunConfig(devices=2, device="cpu"))
-    fabric.launch(partial(write_steps, folder=tmp_path))
+    launch(fabric, partial(write_steps, folder=tmp_path))
+    taken.close()
     first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
     for name, value in first.items():
         assert torch.equal(value, second[name]), name  # bit for bit: else the processes would part
