@@ -24,6 +24,7 @@ from mixviz.training import sensible
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.jobs import Jobs
 from mixviz.training.requests import create_run
+from mixviz.training.trainer import Trainer
 
 TERMS = {"reconstruction", "conditional_prior", "w_prior", "z_prior", "consistency_violation"}
 KEYS = {
@@ -447,11 +448,13 @@ def test_wrong_usage_is_said_in_one_line(capsys, arguments, says):
 # ---- steering --------------------------------------------------------------------------------
 
 
-def test_a_run_that_waits_takes_no_commands(home, capsys):
+def test_a_run_that_waits_is_stopped_as_soon_as_it_begins(home, capsys):
     store = RunStore(home)
-    run = create_run(store, plan())
+    run = create_run(store, plan(values={"epochs": 100_000, "threads": 1, "components": 3}))
     store.queue(run)
-    assert "waits to be trained" in refusal(capsys, "stop", run)
+    assert call(capsys, "stop", run) == (0, "", "")
+    assert Trainer(store, run).train() is Status.STOPPED
+    assert store.get(run).step < 100
     assert store.open_commands(run) == []
 
 

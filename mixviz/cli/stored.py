@@ -5,7 +5,7 @@ import json
 
 from mixviz.cli.terminal import assignment, print_scores
 from mixviz.errors import MixvizError
-from mixviz.runs import Run, RunStore, Status
+from mixviz.runs import Run, RunStore
 
 
 def list_runs(options: argparse.Namespace) -> int:
@@ -36,8 +36,6 @@ def send(options: argparse.Namespace) -> int:
     """Send a command to a run, wherever it trains."""
     store = RunStore()
     run = _live_run(store, options.run)
-    if run.status is Status.QUEUED:
-        raise MixvizError(f"Run {run.id} waits to be trained; tell it once it has begun.")
     store.send(run.id, options.sends)
     return 0
 

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import socket
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -112,16 +113,22 @@ class RunStore(Catalogue, Curves, Steering):
         self._db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*plain.values(), run))
 
     def queue(self, run: str) -> None:
-        """Mark a run that nobody holds as about to be trained on behalf of this process."""
-        self.update(
-            run,
-            status=Status.QUEUED,
-            message="",
-            owner="",  # of a process that died
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            heartbeat=time.time(),
-        )
+        """Mark a run that nobody holds as about to be trained on behalf of this process.
+
+        What it is told from now on, it is told before its first step.
+        """
+        with self._exclusive() as db:
+            if self.get(run, deleted=True).status is not Status.QUEUED:
+                self._forget_commands(db, run)
+            self.update(
+                run,
+                status=Status.QUEUED,
+                message="",
+                owner="",  # of a process that died
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                heartbeat=time.time(),
+            )
 
     def claim(self, run: str, owner: str) -> None:
         """Make this process the run's only writer.
@@ -145,7 +152,13 @@ class RunStore(Catalogue, Curves, Steering):
                 " result = '{}' WHERE id = ?",
                 (owner, socket.gethostname(), os.getpid(), time.time(), Status.RUNNING, run),
             )
-            db.execute("UPDATE commands SET done = 1 WHERE run = ? AND name != 'set'", (run,))
+            if found.status is not Status.QUEUED:
+                self._forget_commands(db, run)
+
+    @staticmethod
+    def _forget_commands(db: sqlite3.Connection, run: str) -> None:
+        """Drop what the run's last trainer was told and did not do; settings stay."""
+        db.execute("UPDATE commands SET done = 1 WHERE run = ? AND name != 'set'", (run,))
 
     def beat(
         self,

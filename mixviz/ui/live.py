@@ -123,7 +123,7 @@ def _doing(run: Run) -> None:
     text = literal(run.message) or "Preparing the data and the model …"
     asked = {command.name for command in store().open_commands(run.id)}
     follows = next((words for name, words in _ASKED.items() if name in asked), None)
-    if follows and run.status is not Status.QUEUED:
+    if follows:
         text += f"  \nThe run {follows} as soon as this can be left."
     st.info(text, icon=":material/hourglass_top:")
 

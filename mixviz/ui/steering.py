@@ -36,7 +36,7 @@ def buttons(run: Run) -> None:
             )
         elif run.status.resumable and run.status is not Status.FINISHED:
             _button("Resume", "play_arrow", resume, run.id, shortcut="P", type="primary")
-        if run.status in (Status.RUNNING, Status.PAUSED):
+        if run.status.live:
             _button("Stop", "stop", store().send, run.id, "stop")
         if run.status is Status.RUNNING:
             _button("Checkpoint", "save", store().send, run.id, "checkpoint")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -191,11 +192,22 @@ def test_heartbeat_of_a_former_owner_writes_nothing(store, new):
     assert store.terms(new) == [(1, 0.1, {"elbo": -1.0})]
 
 
-def test_claim_drops_old_orders_but_keeps_settings(store, new):
+@pytest.mark.parametrize("takes", [RunStore.queue, partial(RunStore.claim, owner="second")])
+def test_orders_to_a_trainer_that_died_are_dropped_and_settings_kept(store, new, takes):
+    store.claim(new, "first")
     for name in ("pause", "set", "stop"):
         store.send(new, name, "eta" if name == "set" else "")
-    store.claim(new, "first")
+    store.update(new, heartbeat=0)
+    takes(store, new)
     assert [command.name for command in store.open_commands(new)] == ["set"]
+
+
+def test_orders_to_a_run_that_waits_reach_its_trainer(store, new):
+    store.queue(new)
+    store.send(new, "stop")
+    store.queue(new)  # by the process of a sweep, and again by the one that trains
+    store.claim(new, "first")
+    assert [command.name for command in store.open_commands(new)] == ["stop"]
 
 
 # ---- curves and snapshots --------------------------------------------------------------------
