@@ -154,6 +154,15 @@ def test_queued_run_without_pictures(store, page):
     assert "Waiting" in texts(app)
 
 
+def test_queued_run_is_told_to_stop(store):
+    run = create_run(store, plan(values=SHORT))
+    store.queue(run)
+    app = show("train", run)
+    next(button for button in app.button if button.label == "Stop").click().run()
+    assert [command.name for command in store.open_commands(run)] == ["stop"]
+    assert "The run stops as soon as this can be left" in texts(app)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_text_from_outside_is_no_markdown(store, page):
     run = trained(store)
