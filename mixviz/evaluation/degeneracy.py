@@ -112,7 +112,9 @@ def verdict(components: int, history: Sequence[tuple[int, dict[str, float]]]) ->
         if _state(components, metrics) != (state, detail):
             break
         since = step
-    when = "" if since == history[0][0] else f" since step {since:,}"
+    when = f" since step {since:,}"
+    if since == history[0][0]:
+        when = " from the start" if since == 0 and len(history) > 1 else ""
     return f"{components} component{'s' * (components != 1)}, {detail}: {state}{when}"
 
 

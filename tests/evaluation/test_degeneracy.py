@@ -211,8 +211,11 @@ def test_state_that_was_left_and_came_back_counts_from_its_return():
     assert verdict(4, history).endswith(": spread since step 30")
 
 
-def test_state_that_never_changed_has_no_since():
-    assert "since" not in verdict(4, [(0, CERTAIN), (10, CERTAIN), (20, CERTAIN)])
+def test_state_that_never_changed_is_from_the_start():
+    held = verdict(4, [(0, CERTAIN), (10, CERTAIN), (20, CERTAIN)])
+    assert held.endswith(": spread from the start")
+    assert verdict(4, [(0, CERTAIN)]).endswith(": spread")  # there is no course to speak of
+    assert verdict(4, [(30, CERTAIN), (40, CERTAIN)]).endswith(": spread")
 
 
 def test_another_number_in_use_is_another_state():
