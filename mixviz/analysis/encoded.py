@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixviz.data import Dataset, load
+from mixviz.data import Dataset
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore
 from mixviz.runs.artifacts import fingerprint
@@ -120,7 +120,7 @@ def encoding_key(
     from mixviz.training.config import Plan
 
     plan = Plan.from_json(store.get(run).config)
-    data = load(dataset or plan.dataset, part or plan.run.scored_split)
+    data = plan.load(part or plan.run.scored_split, dataset)
     return fingerprint(checkpoint=checkpoint_hash(store, run), data=data.content_hash), data
 
 

@@ -19,7 +19,6 @@ from torchmetrics.image.inception import InceptionScore
 
 from mixviz.analysis.encoded import Report, checkpoint_hash, saved_model, silent
 from mixviz.analysis.generation import prior_samples
-from mixviz.data import load
 from mixviz.errors import MixvizError
 from mixviz.models import MODELS, MixtureModel
 from mixviz.models.classical import ClassicalModel
@@ -108,7 +107,7 @@ def score_task(
     """
     saved = saved_model(store, run)
     plan = Plan.from_json(store.get(run).config)
-    data = load(plan.dataset, plan.run.scored_split)
+    data = plan.load(plan.run.scored_split)
     order = np.random.default_rng(seed).permutation(len(data))[:count]
     drawn = prior_samples(saved, count, seed=seed)
     if network == STANDARD:

@@ -223,7 +223,10 @@ def _described(config: Mapping[str, Any]) -> tuple[str, int | None, int | None, 
     """Return variant, seed, K and S of a configuration."""
     settings, run = config.get("settings") or {}, config.get("run") or {}
     kept = {name: value for name, value in run.items() if name not in OBSERVING}
-    text = json.dumps([config.get("dataset"), config.get("model"), settings, kept], sort_keys=True)
+    parts = [config.get("dataset"), config.get("model"), settings, kept]
+    if version := config.get("version"):
+        parts.append(version)
+    text = json.dumps(parts, sort_keys=True)
     variant = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     return (
         variant,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mixviz.data import source
+from mixviz.data import Dataset, load, source
 from mixviz.errors import MixvizError, unknown
 from mixviz.models import ModelConfig, Settings, build, model_class, preset, setting
 from mixviz.runs.catalogue import OBSERVING
@@ -86,12 +86,36 @@ class RunConfig(Settings):
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole configuration: what is trained, on what, and how."""
+    """A whole configuration: what is trained, on what, and how.
+
+    Attributes
+    ----------
+    version
+        Content of the data set, where another may come to have its name.
+    """
 
     dataset: str
     model: str
     settings: ModelConfig
     run: RunConfig
+    version: str = ""
+
+    def load(self, split: str, other: str | None = None) -> Dataset:
+        """Load a part of the data, or of another data set.
+
+        Raises
+        ------
+        MixvizError
+            When the data set is not at hand, or other data have its name by now.
+        """
+        if other not in (None, self.dataset):
+            return load(other, split)
+        if self.version and source(self.dataset).version != self.version:
+            raise MixvizError(
+                f"The run was trained on other data than those named {self.dataset} here; remove these "
+                "and add those under that name."
+            )
+        return load(self.dataset, split)
 
     def as_json(self) -> dict[str, Any]:
         """Return what the catalogue stores."""
@@ -100,7 +124,7 @@ class Plan:
             "model": self.model,
             "settings": self.settings.model_dump(),
             "run": self.run.model_dump(),
-        }
+        } | ({"version": self.version} if self.version else {})
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Plan":
@@ -111,7 +135,8 @@ class Plan:
         except KeyError as error:
             raise MixvizError(f"The stored configuration has no {error}.") from error
         config = build(model_class(model).Config, settings)
-        return cls(source(dataset).name, model, config, build(RunConfig, run))
+        version = stored.get("version", "")
+        return cls(source(dataset).name, model, config, build(RunConfig, run), version)
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +203,7 @@ def plan(
     run = build(RunConfig, {k: _value(v) for k, v in chosen.items() if k in RunConfig.model_fields})
     if run.devices > 1:
         check_shares(model_class(model), min(run.batch_size, described.size), run.devices)
-    return Plan(described.name, model, settings, run)
+    return Plan(described.name, model, settings, run, described.version)
 
 
 def _value(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixviz.data import labelled_subset, load
+from mixviz.data import labelled_subset
 from mixviz.models import MixtureModel, Terms, create, model_class
 from mixviz.models.base import GradientModel
 from mixviz.models.shares import Share, SharedStream
@@ -48,7 +48,7 @@ class Loop(ABC):
         """Load the data and make model, optimisers and random streams as before the first step."""
         plan = Plan.from_json(self.store.get(self.run).config)
         self.plan, self.config = plan, plan.run
-        self.data = load(plan.dataset, self.config.split)
+        self.data = plan.load(self.config.split)
         use_threads(self.config, self.data.shape)
         on_host = model_class(plan.model).on_host
         self.fabric = self.team.fabric if self.team else make_fabric(self.config, on_host)

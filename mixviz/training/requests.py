@@ -2,7 +2,7 @@
 
 import torch
 
-from mixviz.data import load, source
+from mixviz.data import source
 from mixviz.errors import MixvizError
 from mixviz.models import build, create, invalid, model_class
 from mixviz.runs import Run, RunStore
@@ -33,7 +33,7 @@ def check(plan: Plan) -> None:
     make_fabric(plan.run, model_class(plan.model).on_host)
     model = create(plan.model, plan.settings, described.shape, stream(plan.run.seed, "start"))
     if described.kind == "vector" and getattr(plan.settings, "likelihood", None) == "bernoulli":
-        model.check_data(torch.from_numpy(load(plan.dataset, plan.run.split).x))
+        model.check_data(torch.from_numpy(plan.load(plan.run.split).x))
 
 
 def change_epochs(store: RunStore, run: Run, epochs: int | str) -> None:

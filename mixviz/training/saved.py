@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from mixviz.data import load, source
+from mixviz.data import source
 from mixviz.errors import MixvizError
 from mixviz.models import MixtureModel, create, model_class
 from mixviz.runs import RunStore
@@ -66,7 +66,7 @@ def evaluate_run(store: RunStore, run: str, dataset: str | None = None) -> dict[
         When there is no checkpoint, or the data have another shape.
     """
     saved = load_run(store, run)
-    data = load(dataset or saved.plan.dataset, saved.plan.run.scored_split)
+    data = saved.plan.load(saved.plan.run.scored_split, dataset)
     if data.shape != saved.model.shape:
         raise MixvizError(
             f"Run {run} was trained on data of shape {saved.model.shape}, "

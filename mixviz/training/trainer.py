@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from mixviz.data import load
 from mixviz.errors import MixvizError
 from mixviz.runs import Command, Event, RunStore, Status
 from mixviz.training import checkpoints
@@ -141,7 +140,7 @@ class Trainer(Loop):
 
     def _observe(self) -> SnapshotTaker:
         """Choose what the snapshots show."""
-        self.test = load(self.plan.dataset, self.config.scored_split)
+        self.test = self.plan.load(self.config.scored_split)
         points = self.config.snapshot_points or (10_000 if self.data.kind == "vector" else 2_000)
         seed = stream_seed(self.config.seed, "snapshot")
         self.observer = Observer(self.test, points, seed, self.fabric.device)

@@ -4,7 +4,6 @@ import streamlit as st
 
 from mixviz.analysis.encoded import checkpoint_hash, saved_model
 from mixviz.analysis.generation import Densities, densities
-from mixviz.data import load
 from mixviz.figures.density_pair import common_height, density_over_points
 from mixviz.runs import Run
 from mixviz.training.saved import Saved
@@ -18,7 +17,7 @@ _HEIGHT = 460
 def density_section(run: Run, saved: Saved) -> None:
     """Two densities over the training data (GMVAE, figure 2b and c)."""
     found = _densities(checkpoint_hash(store(), run.id), run.id)
-    points = load(saved.plan.dataset).x
+    points = saved.plan.load("train").x
     highest = common_height(found.learned, found.mixture)
     left, right = st.columns(2)
     with left:
@@ -56,4 +55,4 @@ def density_section(run: Run, saved: Saved) -> None:
 @st.cache_data(max_entries=8, show_spinner="Evaluating the density …")
 def _densities(checkpoint: str, run: str) -> Densities:
     saved = saved_model(store(), run)
-    return densities(saved, load(saved.plan.dataset).x)
+    return densities(saved, saved.plan.load("train").x)

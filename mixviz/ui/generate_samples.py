@@ -7,7 +7,7 @@ import streamlit as st
 
 from mixviz.analysis.encoded import checkpoint_hash, saved_model
 from mixviz.analysis.generation import assignments, component_samples, reconstructions
-from mixviz.data import Dataset, load
+from mixviz.data import Dataset
 from mixviz.figures.grids import as_pixels, image_grid
 from mixviz.figures.members import component_rows
 from mixviz.figures.planar import Layer
@@ -23,7 +23,7 @@ from mixviz.ui.services import store
 
 def scored_data(saved: Saved) -> Dataset:
     """Return the part of a run's data on which it is scored."""
-    return load(saved.plan.dataset, saved.plan.run.scored_split)
+    return saved.plan.load(saved.plan.run.scored_split)
 
 
 def seed_choice(column: st.delta_generator.DeltaGenerator) -> int:
