@@ -11,14 +11,17 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from mixviz.errors import MixvizError
 from mixviz.models import MixtureModel
 from mixviz.models.autoencoder import AutoencoderModel
 from mixviz.models.base import Components
+from mixviz.models.classical import ClassicalModel
 from mixviz.models.gmvae import GMVAE
 from mixviz.training.observe import BATCH, encode, reconstruct
 from mixviz.training.saved import Saved
 
 GRID = 80  # cells along each side of a density
+SCORED = 2000  # points whose mean log-density is computed, about
 MARGIN = 0.1  # of the data's range, around a density
 
 
@@ -48,7 +51,7 @@ class Densities:
     mixture : (G, G) p(x) of a Gaussian mixture with as many components, fitted to the same data
     extent : (4,) left, right, bottom, top
     learned_score, mixture_score
-        Mean log p(x) of the observations, nats.
+        Mean log p(x) of the same observations, nats; at most some 2,000 of them.
     """
 
     learned: np.ndarray | None
@@ -76,7 +79,7 @@ def draw_latents(
         # One product for each component: a copy of the matrix for every draw is too much for images.
         spread = torch.empty_like(noise)
         for k in c.unique():
-            spread[c == k] = noise[c == k] @ factors[k].T
+            spread[c == k] = noise[c == k] @ factors[k].T.to(noise)
     return mixture.means[c] + temperature * spread
 
 
@@ -86,22 +89,13 @@ def log_posterior(model: MixtureModel, z: Tensor, w: Tensor | None = None) -> Te
         return model.log_posterior(z, z.new_zeros(len(z), model.style_size) if w is None else w)
     if isinstance(model, AutoencoderModel):
         return model.log_posterior(z)  # not every one is Bayes' rule
+    if isinstance(model, ClassicalModel):  # latents are observations
+        return model.log_responsibilities(z.unflatten(-1, model.shape))
     mixture = model.components()
-    if mixture.covariances is None:
-        precision = 1 / mixture.variances.clamp(min=1e-12)  # (K, D)
-        difference = z[:, None] - mixture.means  # (B, K, D)
-        distances = (difference.square() * precision).sum(-1)
-        determinants = mixture.variances.clamp(min=1e-12).log().sum(-1)
-    else:
-        factors = torch.linalg.cholesky(mixture.covariances)
-        distances = torch.stack(
-            [
-                torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).square().sum(0)
-                for factor, mean in zip(factors, mixture.means, strict=True)
-            ],
-            dim=1,
-        )
-        determinants = 2 * factors.diagonal(dim1=1, dim2=2).log().sum(-1)
+    precision = 1 / mixture.variances.clamp(min=1e-12)  # (K, D)
+    difference = z[:, None] - mixture.means  # (B, K, D)
+    distances = (difference.square() * precision).sum(-1)
+    determinants = mixture.variances.clamp(min=1e-12).log().sum(-1)
     log_joint = mixture.weights.log() - 0.5 * (distances + determinants)
     return log_joint.log_softmax(-1)
 
@@ -244,27 +238,39 @@ def decode_points(saved: Saved, latents: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def densities(saved: Saved, x: np.ndarray) -> Densities:
-    """Evaluate the model's density and that of a Gaussian mixture fitted to points x (N, 2)."""
+    """Evaluate the model's density and that of a Gaussian mixture fitted to points x (N, 2).
+
+    Raises
+    ------
+    MixvizError
+        When there are fewer points than components.
+    """
     model = saved.model
+    if len(x) < model.config.components:
+        raise MixvizError(
+            f"A Gaussian mixture with {model.config.components} components cannot be fitted to "
+            f"{len(x)} observations."
+        )
     low, high = x.min(0), x.max(0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
     across, up = (np.linspace(low[i], high[i], GRID, dtype=np.float32) for i in (0, 1))
     grid = np.stack(np.meshgrid(across, up), -1).reshape(-1, 2)
     fitted = GaussianMixture(model.config.components, n_init=3, random_state=0).fit(x)
+    scored = x[:: max(1, len(x) // SCORED)]
     learned, score = None, None
     with torch.no_grad():
         generator = torch.Generator(saved.device).manual_seed(0)
         found = model.log_density(_tensor(saved, grid), generator)
         if found is not None:
             learned = _array(found.exp().reshape(GRID, GRID))
-            points = model.log_density(_tensor(saved, x[:: max(1, len(x) // 2000)]), generator)
+            points = model.log_density(_tensor(saved, scored), generator)
             score = None if points is None else float(points.mean())
     return Densities(
         learned,
         np.exp(fitted.score_samples(grid)).reshape(GRID, GRID),
         np.array([low[0], high[0], low[1], high[1]], np.float32),
         score,
-        float(fitted.score(x)),
+        float(fitted.score(scored)),
     )
 
 

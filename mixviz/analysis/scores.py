@@ -54,7 +54,7 @@ def preferred_network(run: Run, others: Iterable[Run]) -> str:
     """Choose, of runs on data of one shape, the one whose encoder serves as the feature network.
 
     Its encoder has to have learned something, which that of k-means and of a Gaussian mixture of
-    data has not: it is the identity. It should know these data, and see in them what the model
+    data has not: it is the identity; and its components have to tell classes apart. It should know these data, and see in them what the model
     scored does; so it is the same kind of model on the same data set where there is one. Of several
     the earliest, so that further runs do not change it and their scores can be compared.
     """
@@ -63,6 +63,7 @@ def preferred_network(run: Run, others: Iterable[Run]) -> str:
         known = MODELS.get(other.model)
         return (
             known is None or issubclass(known, ClassicalModel),
+            other.config["settings"].get("components") == 1,  # its classes are all one
             other.dataset != run.dataset,
             other.status is not Status.FINISHED,
             other.model != run.model,
@@ -168,9 +169,15 @@ def frechet_and_inception(
         Module with `num_features`.
     classes
         Module that gives the logits of classes.
+
+    Returns
+    -------
+    tuple
+        The score is the mean of those of ten parts, of fewer where these had fewer than a hundred
+        samples each: a part cannot show more classes than it has samples.
     """
     distance = FrechetInceptionDistance(features, normalize=True)
-    score = InceptionScore(classes)
+    score = InceptionScore(classes, splits=max(2, min(10, len(drawn) // 100)))
     total, done = len(real) + len(drawn), 0
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # InceptionScore shuffles before it splits

@@ -91,6 +91,7 @@ class UMAPSettings(MapSettings):
     )
 
 
+FLAT = {"exaggeration"}  # settings that only maps in two dimensions have
 SETTINGS: dict[str, type[TSNESettings] | type[UMAPSettings]] = {
     "tsne": TSNESettings,
     "umap": UMAPSettings,
@@ -229,6 +230,7 @@ def _open_tsne(latents: np.ndarray, settings: TSNESettings, progress: Progress) 
         perplexity=settings.perplexity,
         exaggeration=settings.exaggeration,
         early_exaggeration_iter=_EARLY,
+        initialization=_tsne_start(latents, 2),
         n_iter=settings.iterations,
         metric=settings.metric,
         n_jobs=usable_cores(),
@@ -238,10 +240,15 @@ def _open_tsne(latents: np.ndarray, settings: TSNESettings, progress: Progress) 
     ).fit(latents)
 
 
+def _tsne_start(latents: np.ndarray, dimensions: int) -> str:
+    """Return where points start: latents of fewer dimensions than the map have too few axes for it."""
+    return "pca" if latents.shape[1] >= dimensions else "random"
+
+
 def _sklearn_tsne(
     latents: np.ndarray, settings: TSNESettings, dimensions: int, progress: Progress
 ) -> np.ndarray:
-    """Map to three dimensions, for which openTSNE has no fast gradient."""
+    """Map to three dimensions, for which openTSNE has no fast gradient; `exaggeration` is of no use."""
     from sklearn.manifold import TSNE
 
     total = _EARLY + settings.iterations
@@ -250,7 +257,7 @@ def _sklearn_tsne(
         perplexity=min(settings.perplexity, (len(latents) - 1) / 3),
         max_iter=total,
         metric=settings.metric,
-        init="pca",
+        init=_tsne_start(latents, dimensions),
         random_state=settings.seed,
         n_jobs=usable_cores(),
         verbose=2,  # what it prints is the only sign of progress

@@ -18,7 +18,8 @@ def accuracies(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float
 
     Parameters
     ----------
-    probabilities : (N, K) of the components; each point is in its most probable one
+    probabilities : (N, K) of the components, or their logarithms, which tell more of them apart
+        near 0 and 1; each point is in its most probable one
     labels : (N,) true classes, 0 and up
 
     Returns

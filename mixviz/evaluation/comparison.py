@@ -36,7 +36,7 @@ def groups(table: "pd.DataFrame") -> "pd.DataFrame":
         score its `…` mean and `…_sd` standard deviation over the scored runs (NaN for one).
     """
     steady = table[~table["steered"]]
-    scored_first = steady.assign(unscored=steady["hungarian"].isna()).sort_values(
+    scored_first = steady.assign(unscored=steady["effective_components"].isna()).sort_values(
         "unscored", kind="stable"
     )
     repeated = scored_first.duplicated(["variant", "seed"]) & scored_first["seed"].notna()
@@ -50,7 +50,7 @@ def groups(table: "pd.DataFrame") -> "pd.DataFrame":
         samples=("samples", "first"),
         split=("split", "first"),
         seeds=("id", "size"),
-        scored=("hungarian", "count"),
+        scored=("effective_components", "count"),  # there are without labels too
     )
     early = steady["status"].isin(["diverged", "failed"])
     found["ended_early"] = early.groupby(steady["variant"], sort=False).sum()

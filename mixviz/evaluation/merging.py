@@ -96,7 +96,8 @@ class Clustering:
             np.logaddexp.reduce(self.log_responsibilities[:, parts], axis=1)
             for parts in self.members
         ]
-        return np.stack(columns, axis=1)
+        # Rounding takes sums near 1 above it, by chance one row more than another.
+        return np.minimum(np.stack(columns, axis=1), 0)
 
     @cached_property
     def assignments(self) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from contourpy import contour_generator
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from mixviz.evaluation.degeneracy import occupied
 from mixviz.figures.contours import FAINT, Extent, drawable, ellipses, look
@@ -17,11 +17,11 @@ Outlines = dict[int, np.ndarray]  # by component: (V, d) points of a line, NaN b
 _LEGEND_LIMIT = 24
 _MASS = 1 - np.exp(-2)  # share of a Gaussian in the plane within two standard deviations
 _CELLS = 96  # along each side of a component's density
-_SMOOTH = 2.5  # cells
+_SMOOTH = 2.5  # cells, at least
 _FEWEST = 30  # samples that make a density
 _GREYED = {"color": NEUTRAL, "opacity": 0.12}
 _DRAWN = {"line": {"width": 2.5, "dash": "dash", "color": NEUTRAL}, "fillcolor": "rgba(0,0,0,0)"}
-_TITLES = {"pca": "PC", "tsne": "t-SNE", "umap": "UMAP"}
+_TITLES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _SUBSCRIPTS = "₁₂₃"
 
 
@@ -79,13 +79,17 @@ def density_outlines(points: np.ndarray, components: np.ndarray, count: int) -> 
 
 
 def _density_outline(own: np.ndarray) -> np.ndarray:
-    low, high = own.min(0), own.max(0)
-    margin = 0.15 * np.maximum(high - low, 1e-6)
+    # A few samples far away would make the cells, and with them the smoothing, as large as the rest.
+    low, high = np.quantile(own, (0.01, 0.99), axis=0)
+    margin = 0.3 * np.maximum(high - low, 1e-6)
     ranges = list(zip(low - margin, high + margin, strict=True))
     counts, x, y = np.histogram2d(own[:, 0], own[:, 1], bins=_CELLS, range=ranges)
-    density = gaussian_filter(counts, _SMOOTH, mode="constant")
-    ordered = np.sort(density.ravel())[::-1]
-    level = ordered[np.searchsorted(np.cumsum(ordered), _MASS * ordered.sum())]
+    cells = (own - (x[0], y[0])) / (x[1] - x[0], y[1] - y[0]) - 0.5  # (n, 2)
+    spread = np.diff(np.quantile(cells, (0.16, 0.84), axis=0), axis=0)[0] / 2
+    # Scott's rule is for one mode; half of it keeps several apart.
+    width = np.maximum(_SMOOTH, 0.5 * len(own) ** (-1 / 6) * spread)
+    density = gaussian_filter(counts, width, mode="constant")
+    level = np.quantile(map_coordinates(density, cells.T, order=1, cval=0.0), 1 - _MASS)
     middle_x, middle_y = (x[1:] + x[:-1]) / 2, (y[1:] + y[:-1]) / 2
     lines = contour_generator(middle_x, middle_y, density.T).lines(level)
     gap = np.full((1, 2), np.nan)

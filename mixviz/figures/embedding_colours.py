@@ -104,12 +104,14 @@ def errors(assignments: np.ndarray, labels: np.ndarray, matched: np.ndarray) -> 
 def by_column(title: str, values: np.ndarray) -> Colouring:
     """Colour by a column of a table (N,): numbers on a scale, text and few whole numbers by name."""
     values = np.asarray(values)
-    if values.dtype.kind in "fc" and len(np.unique(values[np.isfinite(values)])) > MOST_NAMES:
+    known = np.isfinite(values) if values.dtype.kind in "fiu" else np.ones(len(values), bool)
+    named, numbers = np.unique(values[known], return_inverse=True)
+    if values.dtype.kind in "fiu" and (len(named) > MOST_NAMES or (named != np.round(named)).any()):
         return by_number(title, values)
-    if values.dtype.kind in "iu" and len(np.unique(values)) > MOST_NAMES:
-        return by_number(title, values)
-    named, numbers = np.unique(values.astype(str), return_inverse=True)
-    return by_name(title, numbers, [str(name) for name in named])
+    codes = np.full(len(values), -1)
+    codes[known] = numbers
+    names = [f"{name:.0f}" if values.dtype.kind == "f" else str(name) for name in named]
+    return by_name(title, codes, names)
 
 
 def single(title: str, count: int) -> Colouring:

@@ -79,7 +79,7 @@ def latent_figure(
 
 def axis_titles(snapshot: Snapshot) -> tuple[str, str]:
     """Name the two axes of a snapshot's plane."""
-    return ("PC 1", "PC 2") if snapshot.plane == "pca" else ("z₁", "z₂")
+    return ("PCA 1", "PCA 2") if snapshot.plane == "pca" else ("z₁", "z₂")
 
 
 def point_values(snapshot: Snapshot, subsample: Subsample, colour_by: str) -> np.ndarray:

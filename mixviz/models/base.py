@@ -52,6 +52,7 @@ class MixtureModel(nn.Module, ABC):
     # Whether `supervise` is called; the config then has `labelled` and `labelled_choice`.
     semi_supervised: ClassVar[bool] = False
     parallel: ClassVar[bool] = False  # several processes can share its batches
+    exact_density: ClassVar[bool] = False  # `log_density` is no estimate
 
     config: ModelConfig
     shape: tuple[int, ...]

@@ -186,6 +186,7 @@ class GMMModel(ClassicalModel):
 
     Config: ClassVar[type[ModelConfig]] = GMMConfig
     title = "Gaussian mixture"
+    exact_density = True
     covariances: Tensor
     terms = ("log_likelihood",)
     config: GMMConfig
@@ -278,16 +279,22 @@ class GMMModel(ClassicalModel):
 
     def log_responsibilities(self, x: Tensor) -> Tensor:
         """log p(c|x): (B, K)."""
-        probabilities = self._fitted().predict_proba(_array(x))
-        return torch.from_numpy(probabilities).log().float()
+        data, whole = _array(x), self._fitted()
+        log_joint = self.weights.log() + torch.from_numpy(
+            np.stack([_component(whole, k).score_samples(data) for k in range(len(self.means))], 1)
+        )
+        return log_joint.log_softmax(-1).float()
 
     def components(self) -> Components:
-        """Return the mixture in data space."""
-        covariances = self.covariances.float()
+        """Return the mixture in data space; full covariances stay in double precision.
+
+        Rounded, one whose smallest variance is the floor's may have no root.
+        """
+        variances = self.covariances
         if self.config.covariance_type == "diag":
-            return Components(self.means.float(), covariances, self.weights.float())
-        variances = covariances.diagonal(dim1=1, dim2=2)
-        return Components(self.means.float(), variances, self.weights.float(), covariances)
+            return Components(self.means.float(), variances.float(), self.weights.float())
+        variances = variances.diagonal(dim1=1, dim2=2).float()
+        return Components(self.means.float(), variances, self.weights.float(), self.covariances)
 
     def sample(self, c: Tensor, generator: torch.Generator) -> Tensor:
         """Draw a point of component c_i for each i: (B, *shape)."""
@@ -303,6 +310,17 @@ class GMMModel(ClassicalModel):
     def log_density(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
         """log p(x), exact: (B,)."""
         return torch.from_numpy(self._log_likelihood(_array(x))).float()
+
+
+def _component(mixture: "GaussianMixture", k: int) -> "GaussianMixture":
+    """Return one Gaussian of a mixture as a mixture of its own."""
+    from sklearn.base import clone
+
+    alone = clone(mixture).set_params(n_components=1)
+    alone.weights_ = np.ones(1)
+    for name in ("means_", "covariances_", "precisions_cholesky_"):
+        setattr(alone, name, getattr(mixture, name)[k : k + 1])
+    return alone
 
 
 def _lloyd(x: np.ndarray, centres: np.ndarray, max_iter: int = 300) -> "KMeans":

@@ -56,7 +56,12 @@ class Encoded:
     """Latent means (N, D) and log-responsibilities (N, K) of N observations, on the CPU."""
 
     latents: np.ndarray
-    responsibilities: np.ndarray
+    log_responsibilities: np.ndarray
+
+    @cached_property
+    def responsibilities(self) -> np.ndarray:
+        """Probabilities of the components (N, K), at least 2e-35."""
+        return quick_exp(torch.from_numpy(self.log_responsibilities)).numpy()
 
     @cached_property
     def assignments(self) -> np.ndarray:
@@ -78,14 +83,14 @@ def encode(model: MixtureModel, x: Tensor) -> Encoded:
     Diverged
         When a latent or a responsibility is not finite.
     """
-    latents, responsibilities = [], []
+    latents, log_responsibilities = [], []
     for batch in x.split(BATCH[x.ndim == 2]):
-        means, log_responsibilities = model.encode(batch)
+        means, log_c = model.encode(batch)
         latents.append(means.float().cpu())
-        responsibilities.append(quick_exp(log_responsibilities.float()).cpu())
-    encoded = Encoded(torch.cat(latents).numpy(), torch.cat(responsibilities).numpy())
-    for name, values in vars(encoded).items():
-        if not np.isfinite(values).all():
+        log_responsibilities.append(log_c.float().cpu())
+    encoded = Encoded(torch.cat(latents).numpy(), torch.cat(log_responsibilities).numpy())
+    for name in ("latents", "responsibilities"):
+        if not np.isfinite(getattr(encoded, name)).all():
             raise Diverged(f"The model has diverged: its {name} are not finite.")
     return encoded
 
@@ -129,7 +134,7 @@ def score(encoded: Encoded, labels: np.ndarray | None, overlap: np.ndarray) -> d
     usage = usage_of(encoded.assignments, components)
     metrics = degeneracy(encoded.responsibilities, usage, overlap)
     if labels is not None and len(labels):
-        metrics |= accuracies(encoded.responsibilities, labels)
+        metrics |= accuracies(encoded.log_responsibilities, labels)
     return metrics
 
 

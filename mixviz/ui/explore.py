@@ -19,7 +19,7 @@ from mixviz.analysis.maps import (
     read_map,
 )
 from mixviz.data import SOURCES, source
-from mixviz.embedding import SETTINGS, Plane, TSNESettings, UMAPSettings
+from mixviz.embedding import FLAT, SETTINGS, Plane, TSNESettings, UMAPSettings
 from mixviz.errors import MixvizError
 from mixviz.runs import Run
 from mixviz.training.config import Plan
@@ -134,8 +134,9 @@ def _settings(run: Run, dataset: str, part: str, method: str, dimensions: int) -
     initial = st.session_state.setdefault(f"{keys.EXPLORE_SETTING}{method}", _from_link(method))
     with st.expander(f"Settings of {METHODS[method]}", icon=":material/tune:"):
         values = {}
-        for start in range(0, len(config.model_fields), 4):
-            names = list(config.model_fields)[start : start + 4]
+        offered = [name for name in config.model_fields if dimensions == 2 or name not in FLAT]
+        for start in range(0, len(offered), 4):
+            names = offered[start : start + 4]
             for column, name in zip(st.columns(4), names, strict=False):
                 key = f"{keys.EXPLORE_SETTING}{method}.{name}"
                 with column:

@@ -35,7 +35,8 @@ def density_section(run: Run, saved: Saved) -> None:
                 label="Learned density over the data",
             )
             if found.learned_score is not None:
-                st.caption(f"Mean log p(x): {found.learned_score:.3f} nats, estimated")
+                estimated = "" if saved.model.exact_density else ", estimated"
+                st.caption(f"Mean log p(x): {found.learned_score:.3f} nats{estimated}")
     with right:
         components = saved.model.config.components
         st.markdown(f"**Gaussian mixture with {components} components, fitted to the same data**")

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.mixture import GaussianMixture
 
 from mixviz.analysis.generation import (
     component_samples,
@@ -20,9 +21,12 @@ from mixviz.analysis.generation import (
     style_traversal,
 )
 from mixviz.data import load
+from mixviz.errors import MixvizError
+from mixviz.evaluation.degeneracy import bhattacharyya
 from mixviz.models import MODELS, create
 from mixviz.models.base import Components
 from mixviz.training.config import plan
+from mixviz.training.observe import mixture_arrays
 from mixviz.training.saved import Saved
 
 LATENT = ("gmvae-v2", "nvisa", "vade", "ae-gmm", "amm", "mpcc", "gmm", "k-means")
@@ -92,8 +96,9 @@ def test_probabilities_at_the_ends_of_a_gmvae_are_its_responsibilities(gmvae):
     assert path.probabilities[[0, -1]] == pytest.approx(expected, abs=1e-5)
 
 
-def test_posterior_of_latents_is_bayes_rule():
-    saved, x = fresh("gmm")
+@pytest.mark.parametrize("model", ["gmm", "k-means"])
+def test_posterior_of_observations_is_the_models_own(model):
+    saved, x = fresh(model)
     z = torch.from_numpy(x[:20].reshape(20, -1))
     with torch.no_grad():
         expected = saved.model.log_responsibilities(torch.from_numpy(x[:20])).exp()
@@ -144,6 +149,38 @@ def test_densities_integrate_to_one_where_the_data_lie():
     assert found.mixture.sum() * cell == pytest.approx(1, abs=0.05)
     assert found.learned.sum() * cell == pytest.approx(1, abs=0.05)
     assert found.mixture_score > found.learned_score  # one was fitted to these, one had one step
+
+
+def test_both_densities_are_scored_on_the_same_points():
+    saved, _ = fresh("gmm", "arcs", components=5)
+    x = load("arcs").x
+    far = np.concatenate([x, x + 3])[:5000]  # every second of these is scored
+    found = densities(saved, far)
+    same = saved.model.log_density(torch.from_numpy(far[::2]), None).mean()
+    assert found.learned_score == pytest.approx(float(same), abs=1e-4)
+    fitted = GaussianMixture(5, n_init=3, random_state=0).fit(far)
+    assert found.mixture_score == pytest.approx(fitted.score(far[::2]), abs=1e-4)
+
+
+def test_fewer_points_than_components_are_said():
+    saved, _ = fresh("k-means", "arcs", components=5)
+    with pytest.raises(MixvizError, match="5 components cannot be fitted to 4 observations"):
+        densities(saved, load("arcs").x[:4])
+
+
+def test_covariances_at_the_floor_can_be_drawn_from():
+    """One feature is the sum of the others: the smallest variance is the floor, 1e-6."""
+    x = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32) * 100
+    x[:, 2] = x[:, 0] + x[:, 1]
+    chosen = plan(dataset="arcs", model="gmm", values={"components": 2})
+    made = create("gmm", chosen.settings, (3,), torch.Generator().manual_seed(0))
+    made.prepare(torch.from_numpy(x), torch.Generator().manual_seed(0))
+    saved = Saved(chosen, made.eval(), 0, torch.device("cpu"))
+    drawn = component_samples(saved, 500).reshape(-1, 3)
+    assert np.isfinite(drawn).all()
+    assert np.abs(drawn[:, 2] - drawn[:, 0] - drawn[:, 1]).max() < 0.1
+    means, covariances, _ = mixture_arrays(made)
+    assert bhattacharyya(means, covariances)[0, 1] < 1
 
 
 def test_model_without_a_density_has_none():

@@ -29,11 +29,15 @@ class Flat(nn.Module):
         return x
 
 
+class Tens(Flat):
+    num_features = 10
+
+
 def test_network_is_the_earliest_of_the_same_kind_that_has_learned(tmp_path):
     store = RunStore(tmp_path)
 
-    def run(model, dataset="digits", status=Status.FINISHED):
-        made = create_run(store, plan(dataset=dataset, model=model))
+    def run(model, dataset="digits", status=Status.FINISHED, **values):
+        made = create_run(store, plan(dataset=dataset, model=model, values=values))
         store.update(made, status=status)
         return store.get(made)
 
@@ -49,6 +53,10 @@ def test_network_is_the_earliest_of_the_same_kind_that_has_learned(tmp_path):
     assert preferred(later[2], everything) == order[first[1].id]
     assert preferred(first[1], everything) == 1
     assert preferred(first[0], [first[0]]) == 0
+
+    alone = run("gmvae-v2", components=1)  # its only class says nothing
+    order[alone.id] = len(order)
+    assert preferred(alone, [alone, *later]) == order[later[0].id]
 
 
 def gaussian(mean, deviation, count=4000, seed=0):
@@ -69,6 +77,9 @@ def test_inception_score_counts_the_classes():
     certain = 50 * np.eye(3, dtype=np.float32)[np.arange(3000) % 3]
     _, mean, _ = frechet_and_inception(certain, certain, Flat(), Flat())
     assert mean == pytest.approx(3, abs=0.02)
+    few = 50 * np.eye(10, dtype=np.float32)[np.arange(100) % 10]
+    _, mean, _ = frechet_and_inception(few, few, Tens(), Tens())
+    assert mean == pytest.approx(10, rel=0.1)  # not what a tenth of so few can show
     undecided = np.zeros((100, 3), np.float32)
     _, mean, deviation = frechet_and_inception(certain, undecided, Flat(), Flat())
     assert mean == pytest.approx(1)

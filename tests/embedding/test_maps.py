@@ -151,6 +151,15 @@ def test_three_dimensions(clusters):
     assert neighbours.score(coordinates, clusters[1]) > 0.9
 
 
+@pytest.mark.parametrize(("size", "dimensions"), [(2, 3), (1, 2)])
+@pytest.mark.parametrize("method", QUICK)
+def test_maps_of_more_dimensions_than_the_latents_have(clusters, method, size, dimensions):
+    latents = clusters[0] @ np.eye(5, size, dtype=np.float32)
+    coordinates, _ = fit_map(method, latents, QUICK[method], dimensions)
+    assert coordinates.shape == (150, dimensions)
+    assert np.isfinite(coordinates).all()
+
+
 @pytest.mark.parametrize(
     ("latents", "said"),
     [

@@ -30,7 +30,11 @@ def table(*rows):
         "seed": np.nan,
         **dict.fromkeys(SCORES, np.nan),
     }
-    return pd.DataFrame([{**base, "id": str(i), **row} for i, row in enumerate(rows)])
+    made = []
+    for i, row in enumerate(rows):
+        scored = {"effective_components": 3.0} if {"hungarian", "silhouette"} & row.keys() else {}
+        made.append({**base, "id": str(i), **scored, **row})
+    return pd.DataFrame(made)
 
 
 def test_groups_have_mean_and_sample_deviation():
@@ -50,6 +54,17 @@ def test_groups_have_mean_and_sample_deviation():
     assert found.loc["v", "hungarian_sd"] == 0.25
     assert found.loc["w", "hungarian"] == 0.25
     assert np.isnan(found.loc["w", "hungarian_sd"])
+
+
+def test_a_run_that_ended_early_hides_no_scores_without_labels():
+    runs = table(
+        {"status": "failed", "seed": 0},
+        {"silhouette": 0.5, "seed": 0},
+        {"silhouette": 0.7, "seed": 1},
+    )
+    found = groups(runs).iloc[0]
+    assert found[["seeds", "scored", "ended_early"]].tolist() == [2, 2, 0]
+    assert found["silhouette"] == pytest.approx(0.6)
 
 
 def test_no_runs_no_groups():

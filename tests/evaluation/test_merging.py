@@ -77,6 +77,19 @@ def test_merging_every_cluster_of_a_class_makes_the_one_to_one_accuracy_perfect(
     assert after["hungarian"] == before["majority"] == 1
 
 
+def test_rounding_above_one_makes_no_merged_member_more_certain():
+    rng = np.random.default_rng(0)
+    shares = rng.uniform(0.2, 0.8, 2000)
+    rest = np.geomspace(1e-12, 1e-9, 2000)  # the first row is the most certain
+    logs = np.log(np.stack([shares, 1 - shares, rest], 1)).astype(np.float32)
+    assert np.logaddexp(logs[:, 0], logs[:, 1]).max() > 0
+    merged = Clustering(logs, np.array([0, 0, 1]))
+    assert merged.log_probabilities.max() == 0
+    labels = np.ones(2000, int)
+    labels[np.flatnonzero(merged.log_probabilities[:, 0] == 0)[0]] = 0
+    assert accuracies(merged.log_probabilities, labels)["most_confident"] == 1 / 2000
+
+
 def test_members_are_ranked_by_confidence(responsibilities):
     with np.errstate(divide="ignore"):
         clustering = Clustering(np.log(responsibilities), np.arange(4))

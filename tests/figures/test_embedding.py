@@ -62,6 +62,18 @@ def test_density_outline_of_a_gaussian_holds_86_percent_of_it():
     assert inside.mean() == pytest.approx(1 - np.exp(-2), abs=0.03)
 
 
+@pytest.mark.parametrize(("near", "far"), [(297, 3), (50, 0)])
+def test_density_outline_is_not_widened_by_few_samples_or_by_far_ones(near, far):
+    rng = np.random.default_rng(0)
+    samples = np.concatenate([rng.normal(size=(near, 2)), rng.normal(size=(far, 2)) + 60])
+    line = density_outlines(samples, np.zeros(near + far, int), 1)[0]
+    gaps = np.flatnonzero(np.isnan(line[:, 0]))
+    pieces = [piece[np.isfinite(piece).all(1)] for piece in np.split(line, gaps)]
+    inside = np.sum([Path(piece).contains_points(samples) for piece in pieces], axis=0) % 2
+    assert inside.mean() == pytest.approx(1 - np.exp(-2), abs=0.06)
+    assert np.nanmax(line, 0) - np.nanmin(line, 0) == pytest.approx([4, 4], abs=1.6)
+
+
 def test_every_point_is_drawn_once_in_its_colour():
     values = np.arange(100) % 7
     figure = embedding_figure(
@@ -71,7 +83,7 @@ def test_every_point_is_drawn_once_in_its_colour():
     assert [trace["name"] for trace in traces(figure, "points-")] == list("abcdefg")
     third = traces(figure, "points-2")[0]
     assert unpacked(third["x"]).tolist() == POINTS[values == 2, 0].tolist()
-    assert figure["layout"]["xaxis"]["title"]["text"] == "PC 1"
+    assert figure["layout"]["xaxis"]["title"]["text"] == "PCA 1"
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -147,6 +159,10 @@ def test_columns_are_named_or_scaled_by_what_they_hold():
     assert by_column("sex", np.array(["f", "m", "f"])).names == {0: "f", 1: "m"}
     assert by_column("grade", np.array([3, 1, 2, 1])).names == {0: "1", 1: "2", 2: "3"}
     assert by_column("id", np.arange(1000)).names == {}
+    assert by_column("petal", np.array([0.2, 1.4, 0.2])).names == {}  # a measurement
+    tens = by_column("score", np.array([10.0, 2.0, np.nan, 1.0]))
+    assert tens.names == {0: "1", 1: "2", 2: "10", UNKNOWN: "unknown"}
+    assert tens.groups.tolist() == [2, 1, UNKNOWN, 0]
 
 
 def test_raster_puts_points_where_they_are_in_the_mean_of_their_colours():

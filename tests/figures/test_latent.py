@@ -117,7 +117,7 @@ def test_axes_are_equal_and_named_after_the_plane(snapshot, subsample):
     assert layout["yaxis"]["scaleanchor"] == "x"
     assert layout["xaxis"]["title"]["text"] == "z₁"
     above = dataclasses.replace(snapshot, plane="pca")
-    assert draw(above, subsample)["layout"]["yaxis"]["title"]["text"] == "PC 2"
+    assert draw(above, subsample)["layout"]["yaxis"]["title"]["text"] == "PCA 2"
 
 
 def test_extent_holds_points_and_used_contours_alone(make_snapshot):

@@ -125,13 +125,27 @@ def test_gmm_log_density_is_exact_and_integrates_to_one(gmm, points, seeded):
     assert gmm.log_density(grid, seeded(0)).exp().sum().item() * cell == pytest.approx(1, abs=1e-4)
 
 
+def test_gmm_log_responsibilities_tell_apart_what_rounds_to_one(gmm, points, seeded):
+    converge(gmm, points, seeded(0))
+    mean = gmm.means[0]
+    ray = mean + torch.linspace(1, 50, 20)[:, None] * torch.ones_like(mean)
+    found = gmm.log_responsibilities(ray.float())
+    assert torch.isfinite(found).all()
+    expected = torch.distributions.MultivariateNormal(
+        gmm.means,
+        gmm.covariances if gmm.config.covariance_type == "full" else gmm.covariances.diag_embed(),
+    )
+    log_joint = expected.log_prob(ray.float().double()[:, None]) + gmm.weights.log()
+    assert_close(found, log_joint.log_softmax(-1).float(), rtol=1e-4, atol=1e-4)
+
+
 def test_gmm_samples_have_the_moments_of_their_component(gmm, points, seeded):
     converge(gmm, points, seeded(0))
     mixture, n = gmm.components(), 100_000
     for c in range(5):
         covariance = mixture.variances[c].diag()
         if mixture.covariances is not None:
-            covariance = mixture.covariances[c]
+            covariance = mixture.covariances[c].float()
         sample = gmm.sample(torch.full((n,), c), seeded(c))
         error = (covariance.diag() / n).sqrt()
         assert ((sample.mean(0) - mixture.means[c]).abs() < 5 * error).all()
@@ -143,7 +157,7 @@ def test_gmm_components_are_consistent(gmm, points, seeded):
     mixture = gmm.components()
     assert mixture.weights.sum().item() == pytest.approx(1, abs=1e-6)
     if gmm.config.covariance_type == "full":
-        assert torch.equal(mixture.covariances.diagonal(dim1=1, dim2=2), mixture.variances)
+        assert torch.equal(mixture.covariances.diagonal(dim1=1, dim2=2).float(), mixture.variances)
         assert mixture.covariances[:, 0, 1].abs().max() > 1e-3
     else:
         assert mixture.covariances is None
