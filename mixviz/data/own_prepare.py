@@ -34,7 +34,7 @@ class Options:
     columns
         Names of the features; None takes all numbers but the label.
     label
-        Name of the column that scores the clusters; None guesses it by its name, "" takes none.
+        Name of the column that scores the clusters; None guesses it, "" takes none.
     scaling
         Of the features.
     side, colour, fit
@@ -94,12 +94,34 @@ def prepare(
 # ---- tables ----------------------------------------------------------------------------------
 
 
-def guessed_label(table: Table) -> str:
-    """Name of the column that looks like a label, or `NO_LABEL`."""
-    for name in table.names:
-        if name.lower() in _LABELS:
+def guessed_label(contents: Table | ArrayPictures) -> str:
+    """Name of the column that looks like a label, by its name and its values, or `NO_LABEL`.
+
+    Its values are texts, or whole numbers of which at most half as many differ as there are rows:
+    measurements may have the name of a label too.
+    """
+    table = contents if isinstance(contents, Table) else _beside(contents)
+    for column, name in enumerate(table.names):
+        if name.lower() in _LABELS and _are_classes(table, column):
             return name
     return NO_LABEL
+
+
+def _are_classes(table: Table, column: int) -> bool:
+    if table.kinds[column] == "other":
+        return False
+    if table.kinds[column] == "text":
+        return len(table.words(column)[1]) <= LIMITS.classes
+    values = table.numbers(column)
+    values = values[np.isfinite(values)]
+    if not len(values) or (values != np.round(values)).any():
+        return False
+    return len(np.unique(values)) <= min(LIMITS.classes, table.rows // 2)
+
+
+def _beside(pictures: ArrayPictures) -> ArrayTable:
+    """Return the arrays that came with images as columns."""
+    return ArrayTable(pictures.file, np.empty((len(pictures), 0)), pictures.beside)
 
 
 def usable(table: Table) -> list[str]:
@@ -353,7 +375,7 @@ def _picture_labels(
             return None, (), files
         labels, names = _compact(pictures.codes[good], pictures.classes, "folder")
         return labels, names, files
-    table = ArrayTable(pictures.file, np.empty((len(pictures), 0)), pictures.beside)
+    table = _beside(pictures)
     label = guessed_label(table) if options.label is None else options.label
     columns = _kept_columns(table, [name for name in table.names if name != label], good)
     if not label:

@@ -223,7 +223,7 @@ def _picture_options(id: str, pictures: Pictures | ArrayPictures) -> Options:
         label = st.selectbox(
             "Label",
             names,
-            next((i for i, n in enumerate(names) if n.lower() in ("y", "label", "labels")), 0),
+            names.index(guessed_label(pictures)),
             format_func=lambda name: name or "none",
             key=f"{prefix}.label",
         )

@@ -114,6 +114,38 @@ def test_chosen_columns_label_and_scaling(file):
         add_file(path, Options(**refused_options))
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "guessed"),
+    [
+        ("y", np.linspace(0, 1, 30), False),
+        ("target", np.arange(30) * 7 % 30, False),
+        ("Class", [1, 2, np.nan] * 10, True),
+        ("y", [True, False] * 15, True),
+        ("label", [f"{i}th" for i in range(30)], True),
+        ("kind", [1, 2] * 15, False),
+    ],
+)
+def test_label_is_guessed_by_its_values_too(file, name, values, guessed):
+    frame = table(**{name: values})
+    added = add_file(file("t.csv", frame.to_csv(index=False)), Options())
+    assert added.labelled is guessed
+    assert added.shape == (2 if guessed else 3,)
+
+
+@pytest.mark.parametrize(
+    ("values", "guessed"), [(np.arange(30) / 7, False), (np.arange(30) % 7, True)]
+)
+def test_label_beside_images_is_guessed_by_its_values_too(tmp_path, values, guessed):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "t.npz", x=pixels, y=values)
+    assert add_file(tmp_path / "t.npz", Options()).labelled is guessed
+
+
+def test_any_column_can_be_chosen_as_the_label(file):
+    path = file("t.csv", table(y=np.arange(30) / 7).to_csv(index=False))
+    assert len(add_file(path, Options(label="y")).label_names) == 30
+
+
 def test_no_chosen_column_is_said(file):
     path = file("t.csv", table(label=["x", "y"] * 15).to_csv(index=False))
     refused(path, "No column is chosen", columns=())
