@@ -578,6 +578,13 @@ def test_add_makes_a_data_set_that_every_command_knows(home, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"]["hungarian"] >= 0.5
 
 
+def test_add_says_the_columns_and_is_told_whether_they_are_named(home, tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    path.write_text("1,2\n" + "3,4\n5,7\n" * 10)
+    assert "columns  2: 1, 2\n" in call(capsys, "add", path)[1]
+    assert "columns  2: column 1, column 2\n" in call(capsys, "add", path, "--no-header")[1]
+
+
 def test_added_set_is_clustered_by_the_command_that_add_names(home, tmp_path, capsys, monkeypatch):
     rng = np.random.default_rng(0)
     centres = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0]])

@@ -183,6 +183,11 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--label", help="column that scores the clusters (default: guessed; '' for none)"
     )
+    own.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="the first line of a text table names its columns, or not (default: judged)",
+    )
     own.add_argument("--scaling", choices=("standardise", "range", "none"), default="standardise")
     own.add_argument("--size", type=_count, help="pixels along each side of images")
     colours = own.add_mutually_exclusive_group()

@@ -57,6 +57,7 @@ def add(options: argparse.Namespace) -> int:
         colour=options.colour,
         fit=options.fit,
         folders=not options.no_folders,
+        headed=options.header,
     )
     before = own_sets()
     with share_bar() as report:
@@ -68,6 +69,8 @@ def add(options: argparse.Namespace) -> int:
     print(f"{added.name}  {added.size:,} observations of shape {size}")
     if added.name in before:
         print("kept     already, with just this content; nothing was added")
+    if added.columns:
+        print(f"columns  {len(added.columns)}: {', '.join(added.columns[:10])}")
     if added.labelled:
         print(f"labels   {len(added.label_names)}: {', '.join(added.label_names[:10])}")
     print(f"scaling  {added.scaling}")

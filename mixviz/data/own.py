@@ -128,7 +128,7 @@ def add_file(
         When the file is nothing that can be used; nothing is kept then.
     """
     path = Path(expanduser(path)).absolute()  # Path.expanduser fails where there is no such user
-    prepared = prepare(open_file(path), options, report)
+    prepared = prepare(open_file(path, headed=options.headed), options, report)
     known = None if title else existing(prepared)
     return known or save(prepared, title or free_title(path.stem or path.name), path.name)
 

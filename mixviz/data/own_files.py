@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mixviz.arrays import load_array
+from mixviz.data.own_csv import read_csv
 from mixviz.data.own_images import (
     ArrayPictures,
     FolderPictures,
@@ -20,7 +21,6 @@ from mixviz.data.own_tables import (
     ArrayTable,
     Table,
     npy_header,
-    read_csv,
     read_npy,
     read_parquet,
 )
@@ -32,7 +32,7 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".npy", ".npz", ".zip")
 _MAIN = ("x", "data", "images", "features", "embeddings", "latents", "x_train", "arr_0")
 
 
-def open_file(path: Path, name: str = "") -> Contents:
+def open_file(path: Path, name: str = "", headed: bool | None = None) -> Contents:
     """Look into a file or a folder: a table, or pictures.
 
     Parameters
@@ -41,6 +41,8 @@ def open_file(path: Path, name: str = "") -> Contents:
         Where it is.
     name
         What it is called, where `path` is a copy under another name.
+    headed
+        Of a text table, whether its first line names the columns; None judges.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def open_file(path: Path, name: str = "") -> Contents:
     if start.startswith(b"PK"):
         return _of_archive(path, name, suffix)
     if suffix in (".csv", ".tsv", ".txt"):
-        return read_csv(path, name)
+        return read_csv(path, name, headed)
     if suffix in SUFFIXES:
         raise MixvizError(f"{name} does not begin as a {suffix} file does; it may be damaged.")
     raise MixvizError(

@@ -42,6 +42,8 @@ class Options:
         the first pictures, and how others become squares.
     folders
         Whether the folders of pictures are their classes.
+    headed
+        Of a text table, whether its first line names the columns; None judges by the first lines.
     """
 
     columns: tuple[str, ...] | None = None
@@ -51,6 +53,7 @@ class Options:
     colour: bool | None = None
     fit: Fit = "crop"
     folders: bool = True
+    headed: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The user's tables: CSV, Parquet and NumPy arrays, read with distrust and within limits."""
 
-import csv
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ColumnKind = Literal["number", "text", "other"]
-DELIMITERS = ",;\t|"
 
 
 class Table(ABC):
@@ -32,12 +30,15 @@ class Table(ABC):
         One for each column; only numbers can be features, and `other` cannot be kept at all.
     rows
         How many there are.
+    headed
+        Of a text table, whether its first line was taken as names of its columns; else None.
     """
 
     file: str
     names: list[str]
     kinds: list[ColumnKind]
     rows: int
+    headed: bool | None = None
 
     @abstractmethod
     def numbers(self, column: int) -> np.ndarray:
@@ -184,83 +185,6 @@ def check_names(file: str, names: Sequence[str]) -> None:
         )
 
 
-def read_csv(path: Path, file: str) -> ArrowTable:
-    """Read a text table whose first line names the columns, or holds numbers already."""
-    import pyarrow as pa
-    from pyarrow import csv as arrow
-
-    delimiter, first, only = _first_line(path, file)
-    headed = not all(_is_number(text) for text in first)
-    names = [
-        text.strip() or f"column {i + 1}" if headed else f"column {i + 1}"
-        for i, text in enumerate(first)
-    ]
-    check_size(file, 1 - headed if only else LIMITS.fewest, len(names))
-    check_names(file, names)
-    ragged: list[arrow.InvalidRow] = []
-
-    def note(row: "arrow.InvalidRow") -> str:
-        ragged.append(row)
-        return "error"
-
-    try:
-        table = arrow.read_csv(
-            path,
-            arrow.ReadOptions(column_names=names, skip_rows=int(headed), block_size=8 * MEGABYTE),
-            arrow.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
-            ),
-            arrow.ConvertOptions(strings_can_be_null=True),
-        )
-    except (pa.ArrowInvalid, OSError) as error:
-        if ragged:
-            row = ragged[0]
-            raise MixvizError(
-                f"{file} cannot be read as a table: its first line has {row.expected_columns} "
-                f"values, and this one has {row.actual_columns}: {row.text[:50]!r}."
-            ) from error
-        raise _unreadable(file, error) from error
-    if any(pa.types.is_binary(field.type) for field in table.schema):
-        raise MixvizError(f"{file} is not UTF-8 text; save it as UTF-8.")
-    return ArrowTable(file, table)
-
-
-def _first_line(path: Path, file: str) -> tuple[str, list[str], bool]:
-    """Return the delimiter and the fields of the first line, and whether it is the only one."""
-    with path.open("rb") as stream:
-        start = stream.read(LIMITS.header + 1)
-    if not start.strip():
-        raise MixvizError(f"{file} is empty.")
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise MixvizError(f"{file} is UTF-16 text; save it as UTF-8.")
-    if b"\0" in start:
-        raise MixvizError(f"{file} is not a text table; it holds bytes that no text has.")
-    line, end, _ = start.replace(b"\r\n", b"\n").replace(b"\r", b"\n").partition(b"\n")
-    if not end and len(start) > LIMITS.header:
-        raise MixvizError(
-            f"The first line of {file} is longer than {LIMITS.header // MEGABYTE} MB; "
-            f"at most {LIMITS.columns:,} columns can be read."
-        )
-    try:
-        text = line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MixvizError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
-    try:
-        split = {mark: next(csv.reader([text], delimiter=mark), [""]) for mark in DELIMITERS}
-    except csv.Error as error:
-        raise MixvizError(f"The first line of {file} is not that of a table: {error}.") from error
-    delimiter = max(split, key=lambda mark: len(split[mark]))
-    return delimiter, split[delimiter], not end
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def read_parquet(path: Path, file: str) -> ArrowTable:
     """Read a Parquet file; columns of lists or structures are there, but cannot be used."""
     import pyarrow as pa
@@ -289,7 +213,7 @@ def read_parquet(path: Path, file: str) -> ArrowTable:
                     )
                 batches.append(batch)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
     return ArrowTable(file, pa.Table.from_batches(batches))
 
 
@@ -328,7 +252,8 @@ def npy_header(stream: IO[bytes], file: str) -> tuple[np.dtype, tuple[int, ...]]
     return dtype, shape
 
 
-def _unreadable(file: str, error: Exception) -> MixvizError:
+def unreadable(file: str, error: Exception) -> MixvizError:
+    """Return what is raised where a library cannot read a table."""
     return MixvizError(f"{file} cannot be read as a table: {_short(error)}.")
 
 

@@ -43,6 +43,7 @@ class Incoming:
 
     id: str
     name: str
+    path: Path
     contents: Contents
     folder: "tempfile.TemporaryDirectory[str] | None" = None
 
@@ -64,11 +65,11 @@ def add() -> None:
         return
     if incoming is None:
         return
-    contents = incoming.contents
-    st.markdown(f"**{literal(incoming.name)}** · {_size(contents)}")
     try:
+        contents = _with_names(incoming)
+        st.markdown(f"**{literal(incoming.name)}** · {_size(contents)}")
         if isinstance(contents, Table):
-            options = _table_options(incoming.id, contents)
+            options = _table_options(f"{incoming.id}.{contents.headed}", contents)
         else:
             options = _picture_options(incoming.id, contents)
         _keep(incoming, options)
@@ -129,7 +130,7 @@ def _opened(
         return known
     st.session_state.pop(keys.DATA_INCOMING, None)
     with st.spinner("Reading …"):
-        incoming = Incoming(id, name or path.name, open_file(path, name), folder)
+        incoming = Incoming(id, name or path.name, path, open_file(path, name), folder)
     st.session_state[keys.DATA_INCOMING] = incoming
     return incoming
 
@@ -144,6 +145,21 @@ def _size(contents: Contents) -> str:
 
 
 # ---- tables ----------------------------------------------------------------------------------
+
+
+def _with_names(incoming: Incoming) -> Contents:
+    """Let a text table's first line be names or values, where it was judged wrongly."""
+    contents = incoming.contents
+    if not isinstance(contents, Table) or contents.headed is None:
+        return contents
+    key = f"{keys.DATA_OPTION}{incoming.id}.headed"
+    st.session_state.setdefault(key, contents.headed)
+    headed = st.checkbox(
+        "The first line names the columns", key=key, help="Judged by the first lines of the file."
+    )
+    if headed != contents.headed:
+        incoming.contents = open_file(incoming.path, incoming.name, headed)
+    return incoming.contents
 
 
 def _table_options(id: str, table: Table) -> Options:

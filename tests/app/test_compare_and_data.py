@@ -294,6 +294,23 @@ def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
     assert list(own_sets()) == ["points"]
 
 
+def test_first_line_is_a_row_where_it_is_said_to_be(store, tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text("1,2\n" + "3,4\n5,7\n" * 10)
+    app = show("data")
+    app.session_state[keys.DATA_FROM] = "Path on this machine"
+    app.run()
+    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    (box,) = (one for one in app.checkbox if one.label == "The first line names the columns")
+    assert box.value
+    assert "20 rows, 2 columns" in texts(app)
+    box.uncheck().run()
+    assert "21 rows, 2 columns" in texts(app)
+    assert multiselect(app, "Columns to cluster by").value == ["column 1", "column 2"]
+    press(app, "Save as a data set")
+    assert own_sets()["points"].size == 21
+
+
 @pytest.mark.parametrize("path", ["no", "~nobody-of-this-name/points.csv"])
 def test_bad_path_is_one_sentence(store, tmp_path, path):
     app = show("data")

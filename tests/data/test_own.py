@@ -183,6 +183,54 @@ def test_delimiters_marks_of_order_and_tables_without_a_header(file, delimiter):
     assert (added.size, added.columns) == (30, ("column 1", "column 2"))
 
 
+def numbered(rows=30, columns=3):
+    return pd.DataFrame(np.random.default_rng(0).normal(size=(rows, columns)))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (numbered().to_csv(index=False), ("0", "1", "2")),
+        (numbered().assign(label=["x", "y"] * 15).to_csv(index=False), ("0", "1", "2")),
+        (numbered().set_axis([1, 2, 3], axis=1).to_csv(index=False), ("1", "2", "3")),
+        ("id,2019,2020\n" + "7,1.5,2\n4,3,1.5\n" * 15, ("id", "2019", "2020")),
+        ("5.1,3.5,Iris\n" + "4.9,3,Iris\n4.7,3.2,Other\n" * 15, None),
+        ("0,Iris,2.5\n" + "1,Iris,3.5\n4,Other,3.2\n" * 15, None),
+        ("1.5,,2\n" + "3,2,1\n2.5,4,6\n" * 15, None),
+        ("NA,5,2\n" + "3,2,1\n2.5,4,6\n" * 15, None),
+        ("5,1;3,5;1,4\n" + "4,9;3;1,5\n4,7;3,2;1\n" * 15, None),
+        ("1,5;2,5;0,5\n" + "2,5;0,5;1,5\n" * 30, None),
+    ],
+)
+def test_first_line_names_the_columns_or_is_a_row(file, text, names):
+    rows = text.count("\n") - (names is not None)
+    added = add_file(file("t.csv", text), Options(label=""))
+    assert set(names or [f"column {i + 1}" for i in range(3)]) <= set(added.columns)
+    assert added.size + (",," in text or "NA" in text) == rows
+    assert added.shape == (3 - ("Iris" in text),)
+
+
+def test_whether_the_first_line_names_the_columns_can_be_said(file):
+    path = file("t.csv", "1,2\n" + "3,4\n5,7\n" * 10)
+    assert add_file(path, Options()).columns == ("1", "2")
+    assert add_file(path, Options(headed=False)).size == 21
+    path = file("u.csv", "3,4\n" + "1,2\n5,7\n" * 10)
+    assert add_file(path, Options()).size == 21
+    assert add_file(path, Options(headed=True)).columns == ("3", "4")
+
+
+def test_decimal_commas_are_read(file):
+    text = "a;b\n" + "".join(f"{i},25;-{i % 7},5\n" for i in range(30))
+    data = load(add_file(file("t.csv", text), Options()).name)
+    assert data.columns["a"].tolist() == [i + 0.25 for i in range(30)]
+    assert data.columns["b"].tolist() == [-(i % 7 + 0.5) for i in range(30)]
+
+
+def test_delimiter_within_texts_is_none(file):
+    text = "".join(f"a; b, c\t{i % 7}\t{i % 5}.5\n" for i in range(30))
+    assert add_file(file("t.tsv", text), Options()).columns == ("column 1", "column 2", "column 3")
+
+
 def test_parquet_gives_what_csv_gives(tmp_path):
     frame = table(label=["x", "y", "z"] * 10, when=pd.date_range("2026", periods=30))
     frame["word"] = frame["label"].astype("category")
