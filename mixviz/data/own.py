@@ -21,6 +21,7 @@ from mixviz.arrays import load_array, load_arrays
 from mixviz.data.dataset import Dataset, Kind
 from mixviz.data.entries import Source
 from mixviz.data.own_files import open_file
+from mixviz.data.own_images import readable
 from mixviz.data.own_prepare import Options, Prepared, Report, prepare
 from mixviz.errors import MixvizError
 from mixviz.home import default_home
@@ -106,14 +107,22 @@ def own_source(described: OwnSet) -> Source:
 
 def name_from(text: str) -> str:
     """Make a name for the command line out of a title or the name of a file."""
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:50].strip("-")
+    name = _hyphenated(text)[:50].strip("-")
     return name if _NAME.fullmatch(name) else "data"
 
 
+def _hyphenated(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
 def free_title(title: str) -> str:
-    """Return a title whose name is not taken, with a number where it is."""
+    """Return a title whose name is not taken: shortened and with a number where it is."""
     taken = RESERVED | set(own_sets()) | set(deleted_sets())
-    numbered = (title if n == 1 else f"{title} {n}" for n in count(1))
+    if name_from(title) not in taken:
+        return title
+    while len(title) > 150 or len(_hyphenated(title)) > 40:  # both are cut, the number with them
+        title = title[:-1]
+    numbered = (f"{title.rstrip()} {n}" for n in count(2))
     return next(one for one in numbered if name_from(one) not in taken)
 
 
@@ -130,7 +139,8 @@ def add_file(
     path = Path(expanduser(path)).absolute()  # Path.expanduser fails where there is no such user
     prepared = prepare(open_file(path, headed=options.headed), options, report)
     known = None if title else existing(prepared)
-    return known or save(prepared, title or free_title(path.stem or path.name), path.name)
+    name = readable(path.name)
+    return known or save(prepared, readable(title) or free_title(Path(name).stem or name), name)
 
 
 def existing(prepared: Prepared) -> OwnSet | None:

@@ -34,16 +34,20 @@ def read_csv(path: Path, file: str, headed: bool | None = None) -> ArrowTable:
         return "error"
 
     try:
-        table = arrow.read_csv(
-            path,
-            arrow.ReadOptions(column_names=names, skip_rows=int(headed), block_size=8 * MEGABYTE),
-            arrow.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
-            ),
-            arrow.ConvertOptions(
-                strings_can_be_null=True, decimal_point=_decimal_point(others or [first], delimiter)
-            ),
-        )
+        with path.open("rb") as stream:
+            table = arrow.read_csv(
+                stream,
+                arrow.ReadOptions(
+                    column_names=names, skip_rows=int(headed), block_size=8 * MEGABYTE
+                ),
+                arrow.ParseOptions(
+                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
+                ),
+                arrow.ConvertOptions(
+                    strings_can_be_null=True,
+                    decimal_point=_decimal_point(others or [first], delimiter),
+                ),
+            )
     except (pa.ArrowInvalid, OSError) as error:
         if ragged:
             row = ragged[0]

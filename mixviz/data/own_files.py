@@ -15,6 +15,7 @@ from mixviz.data.own_images import (
     ZippedPictures,
     members_of,
     open_zip,
+    readable,
 )
 from mixviz.data.own_limits import LIMITS
 from mixviz.data.own_tables import (
@@ -50,7 +51,7 @@ def open_file(path: Path, name: str = "", headed: bool | None = None) -> Content
         When it is nothing that can be read, or larger than `LIMITS` allow; the message is one
         sentence.
     """
-    name = name or path.name
+    name = readable(name or path.name)
     try:
         if path.is_dir():
             return FolderPictures(path, name)
@@ -120,7 +121,7 @@ def _of_npz(path: Path, name: str) -> Contents:
     beside = {
         key: one.ravel()
         for key, one in arrays.items()
-        if key != main and one.size == len(wide[main]) == len(one)
+        if key != main and one.ndim and one.size == len(one) == len(wide[main])
     }
     return _of_arrays(name, wide[main], beside)
 

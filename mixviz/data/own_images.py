@@ -232,19 +232,25 @@ class FolderPictures(Pictures):
             ]
             if len(found) > LIMITS.members:
                 raise MixvizError(f"{file} has more than {LIMITS.members:,} files.")
-        self.names, self.notes = _pictures_among([n for n in found if not _is_clutter(n)], file)
+        self._places, self.notes = _pictures_among([n for n in found if not _is_clutter(n)], file)
+        self.names = [readable(place) for place in self._places]
         self.label_by_folder()
 
     def contents(self, indices: Sequence[int]) -> Iterator[bytes]:
         """Yield files of the folder."""
         for index in indices:
-            path = self._path / self.names[index]
+            path = self._path / self._places[index]
             try:
                 if path.stat().st_size > LIMITS.picture:
                     raise _too_large(self.names[index])
                 yield path.read_bytes()
             except OSError:
                 yield b""  # gone, or not to be read: dropped like a damaged one
+
+
+def readable(name: str) -> str:
+    """Return a file's name as text that can be kept: bytes that are no UTF-8 become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _pictures_among(names: Sequence[str], file: str) -> tuple[list[str], list[str]]:

@@ -106,8 +106,9 @@ class ArrowTable(Table):
         """Values of a column of numbers."""
         import pyarrow as pa
 
-        values = self._table.column(column)
-        return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        # Whole numbers above 2**53 are rounded.
+        values = self._table.column(column).cast(pa.float64(), safe=False)
+        return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
 
     def words(self, column: int) -> tuple[np.ndarray, list[str]]:
         """Values of a column as codes and texts."""
@@ -191,17 +192,18 @@ def read_parquet(path: Path, file: str) -> ArrowTable:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(
-            path,
-            thrift_string_size_limit=100 * MEGABYTE,
-            thrift_container_size_limit=10 * MEGABYTE,
-        ) as opened:
+        with path.open("rb") as stream:
+            opened = parquet.ParquetFile(
+                stream,
+                thrift_string_size_limit=100 * MEGABYTE,
+                thrift_container_size_limit=10 * MEGABYTE,
+            )
             schema = opened.schema_arrow
             check_size(file, opened.metadata.num_rows, len(schema))
             check_names(file, schema.names)
             texts = [field.name for field in schema if _kind(field.type) == "text"]
             nested = [field.name for field in schema if _kind(field.type) == "other"]
-        with parquet.ParquetFile(path, read_dictionary=texts) as opened:
+            opened = parquet.ParquetFile(stream, read_dictionary=texts)
             wanted = [name for name in schema.names if name not in nested]
             batches, taken = [], 0
             for batch in opened.iter_batches(10_000, columns=wanted):

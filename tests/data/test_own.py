@@ -22,6 +22,8 @@ from mixviz.data.own import (
     add_file,
     delete,
     deleted_sets,
+    free_title,
+    name_from,
     own_sets,
     rename,
     restore,
@@ -242,6 +244,20 @@ def test_parquet_gives_what_csv_gives(tmp_path):
     assert one.columns["word"].tolist() == ["x", "y", "z"] * 10
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_whole_numbers_of_64_bits(tmp_path, kind):
+    ids = 2**53 + 1 + np.random.default_rng(0).permutation(30) * 10**15
+    path = tmp_path / f"t.{kind}"
+    frame = table(id=ids)
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+    assert load(add_file(path, Options()).name).columns["id"] == pytest.approx(ids)
+
+
+def test_single_number_beside_a_matrix_of_one_row(tmp_path):
+    np.savez(tmp_path / "t.npz", x=np.ones((1, 3)), epoch=5)
+    refused(tmp_path / "t.npz", "1 row; at least 10")
+
+
 def test_matrices_and_what_lies_beside_them(tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
@@ -401,6 +417,21 @@ def test_folder_on_disk_in_colour_at_a_chosen_size(tmp_path):
     assert load(added.name).columns["file"].tolist()[0] == "0.jpg"
 
 
+def test_names_of_files_and_folders_that_are_no_utf_8(tmp_path):
+    place = os.fsencode(tmp_path / "pictures")
+    for name in (b"caf\xe9", b"caf\xe8"):
+        os.makedirs(place + b"/" + name)
+        for i in range(6):
+            Path(os.fsdecode(place + b"/" + name + b"/\xfc%d.png" % i)).write_bytes(picture(i))
+    data = load(add_file(tmp_path / "pictures", Options()).name)
+    assert data.label_names == ("caf\\udce8", "caf\\udce9")
+    assert data.columns["file"][0] == "caf\\udce8/\\udcfc0.png"
+    renamed = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9t\xe9.csv"))
+    renamed.write_text(table().to_csv(index=False))
+    added = add_file(renamed, Options())
+    assert (added.title, added.origin) == ("\\udce9t\\udce9", "\\udce9t\\udce9.csv")
+
+
 def test_what_is_no_picture_is_said_in_words(tmp_path):
     for i in range(12):
         (tmp_path / f"{i}.png").write_bytes(picture(i))
@@ -539,6 +570,17 @@ def test_the_same_file_twice_is_one_set(file):
     with pytest.raises(MixvizError, match="named mnist already"):
         add_file(other, Options(), "MNIST")
     assert list(own_sets()) == ["one"]
+
+
+@pytest.mark.parametrize("title", ["a" * 60, "İ" * 60, "a-" * 100, "Ж" * 120], ids=ascii)
+def test_long_names_that_are_taken_get_numbers(file, title):
+    names = set()
+    for rows in range(20, 32):
+        path = file(f"{title}.csv"[-80:], table(rows).to_csv(index=False))
+        names.add(add_file(path, Options()).name)
+    assert len(names) == 12
+    assert free_title(title * 3) != title * 3
+    assert name_from(free_title(title * 3)) not in names
 
 
 def test_renamed_deleted_and_brought_back(file):
