@@ -155,14 +155,14 @@ def square(content: bytes, name: str, side: int, colour: bool, fit: Fit) -> np.n
     Damaged
         When it cannot be read.
     MixvizError
-        When it has too many pixels.
+        When it has too many pixels, or such of 32 bits, whose brightness has no scale.
     """
     from PIL import ImageOps
 
     image = _opened(content, name)
     try:
         image.draft("RGB", (2 * side, 2 * side))  # JPEG decodes to a fraction of the size at once
-        image = ImageOps.exif_transpose(_eight_bits(image)).convert("RGB" if colour else "L")
+        image = ImageOps.exif_transpose(_eight_bits(image, name)).convert("RGB" if colour else "L")
         fitted = _fitted(image, side, fit)
     except (*_BROKEN, MemoryError) as error:
         raise Damaged(" ".join(str(error).split())[:100] or type(error).__name__) from error
@@ -170,14 +170,17 @@ def square(content: bytes, name: str, side: int, colour: bool, fit: Fit) -> np.n
     return pixels.transpose(2, 0, 1) if colour else pixels[None]
 
 
-def _eight_bits(image: "Image.Image") -> "Image.Image":
+def _eight_bits(image: "Image.Image", name: str) -> "Image.Image":
     """Reduce 16 bits to 8, and lay transparent pictures on white."""
     from PIL import Image
 
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray((values.clip(0, top) * (255 / top)).astype(np.uint8))
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image, np.float64) / 257).round().astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise MixvizError(
+            f"{name} has pixels of 32 bits, which do not say what is white; save all pictures with "
+            "8 or 16 bits, or as one NumPy array."
+        )
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         ground = Image.new("RGBA", image.size, "white")
         ground.alpha_composite(image.convert("RGBA"))
@@ -391,6 +394,10 @@ class ArrayPictures:
             elif len(frame) == 1 and colour:
                 frame = frame.repeat(3, 0)
             if frame.shape[1:] != (side, side):
+                low, high = frame.min(), frame.max()  # which Lanczos's kernel would overshoot
+                if fit == "pad":  # the borders are zeros
+                    low, high = min(low, 0.0), max(high, 0.0)
                 planes = [Image.fromarray(plane.astype(np.float32)) for plane in frame]
                 frame = np.stack([np.asarray(_fitted(plane, side, fit)) for plane in planes])
+                frame = frame.clip(low, high)
             yield frame

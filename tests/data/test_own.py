@@ -29,6 +29,7 @@ from mixviz.data.own import (
     restore,
     root,
 )
+from mixviz.data.own_files import open_file
 from mixviz.data.own_images import suggested_side
 from mixviz.data.own_limits import LIMITS
 from mixviz.data.own_prepare import Options
@@ -450,6 +451,46 @@ def test_pixels_are_kept_where_nothing_is_resized(file):
         members[f"{i:02d}.png"] = buffer.getvalue()
     data = load(add_file(file("p.zip", zipped(members)), Options()).name)
     assert np.array_equal(data.x[:, 0] * 255, pixels)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("stored", ["<u2", ">u2"])
+def test_16_bits_are_of_one_scale_in_dark_and_bright_pictures(tmp_path, kind, stored):
+    for i in range(12):
+        pixels = np.full((8, 8), 10 if i < 6 else 65535)
+        pixels[0] = 200 if i < 6 else 257 * i
+        Image.fromarray(pixels.astype(stored)).save(tmp_path / f"{i:02}.{kind.lower()}", kind)
+    x = load(add_file(tmp_path, Options()).name).x
+    assert x[:6].max() == pytest.approx(1 / 255)  # 200 of 65535, rounded to 8 bits
+    assert x[6:, 0, 1:].min() == 1
+    assert x[6:, 0, 0, 0] * 255 == pytest.approx(np.arange(6, 12))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pictures_whose_brightness_has_no_scale(file, kind):
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=kind).reshape(8, 8)).save(buffer, "TIFF")
+    members = {f"{i}.png": picture(i) for i in range(12)} | {"deep.tif": buffer.getvalue()}
+    refused(file("t.zip", zipped(members)), "deep.tif has pixels of 32 bits")
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("scale", [1, 255, -3.5])
+def test_resized_arrays_keep_their_range(tmp_path, fit, scale):
+    squares = np.zeros((40, 64, 48), np.uint8 if scale == 255 else np.float64)
+    squares[:, 16:40, 16:40] = scale
+    np.save(tmp_path / "t.npy", squares)
+    contents = open_file(tmp_path / "t.npy")
+    frames = np.stack(list(contents.squares(range(40), 28, False, fit)))
+    assert (frames.min(), frames.max()) == (min(scale, 0), max(scale, 0))
+    x = load(add_file(tmp_path / "t.npy", Options(side=28, fit=fit)).name).x
+    assert (x.min(), x.max()) == (0, 1)
+
+
+def test_borders_of_padded_arrays_are_zeros(tmp_path):
+    np.save(tmp_path / "t.npy", np.random.default_rng(0).uniform(0.5, 1, (20, 64, 32)))
+    x = load(add_file(tmp_path / "t.npy", Options(side=28, fit="pad")).name).x
+    assert (x[..., 0].max(), x[..., 14].min() >= 0.5) == (0, True)
 
 
 @pytest.mark.parametrize(
