@@ -329,6 +329,8 @@ def read_member(archive: zipfile.ZipFile, name: str, file: str, most: int) -> by
     try:
         with archive.open(name) as stream:
             content = stream.read(most + 1)
+    except KeyError as error:
+        raise MixvizError(f"{file} has changed since it was opened; open it again.") from error
     except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError):
         return b""
     if len(content) > most:

@@ -220,7 +220,10 @@ def read_parquet(path: Path, file: str) -> ArrowTable:
 
 
 def read_npy(path: Path, file: str) -> np.ndarray:
-    """Map an array into memory, its header checked before anything is believed."""
+    """Read an array, its header checked before anything is believed.
+
+    It is not mapped into memory: reading from a mapped file that someone cuts meanwhile ends the program.
+    """
     with path.open("rb") as stream:
         dtype, shape = npy_header(stream, file)
         there = path.stat().st_size - stream.tell()
@@ -229,7 +232,10 @@ def read_npy(path: Path, file: str) -> np.ndarray:
             f"{file} is cut short: its header announces {dtype.itemsize * math.prod(shape):,} "
             f"bytes of numbers, and {there:,} are there."
         )
-    return load_array(path, mapped=True)
+    try:
+        return load_array(path)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise MixvizError(f"{file} cannot be read: {_short(error)}.") from error
 
 
 def npy_header(stream: IO[bytes], file: str) -> tuple[np.dtype, tuple[int, ...]]:

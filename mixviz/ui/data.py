@@ -91,7 +91,8 @@ def _incoming() -> Incoming | None:
             placeholder="/home/me/pictures",
             help="For what is too large to upload. It is read where it lies, on the app's machine.",
         ).strip()
-        return _opened(f"path {text}", Path(expanduser(text))) if text else None
+        path = Path(expanduser(text))
+        return _opened(f"path {text} {_version(path)}", path) if text else None
     uploaded = st.file_uploader(
         "A table, an array, or a ZIP of pictures",
         type=["csv", "tsv", "txt", "parquet", "pq", "npy", "npz", "zip"],
@@ -117,6 +118,15 @@ def _incoming() -> Incoming | None:
 def _is_local() -> bool:
     """Whether only this machine's users reach the app: others may not read its disk."""
     return st.get_option("server.address") in ("127.0.0.1", "localhost", "::1")
+
+
+def _version(path: Path) -> str:
+    """Return what differs once a file has changed, so that it is read again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""  # its opening says why
+    return f"{found.st_mtime_ns} {found.st_size}"
 
 
 def _opened(

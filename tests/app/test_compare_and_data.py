@@ -294,6 +294,30 @@ def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
     assert list(own_sets()) == ["points"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_a_file_that_changed_is_read_again(store, tmp_path, kind):
+    def write(rows):
+        values = np.random.default_rng(0).normal(size=(rows, 2))
+        if kind == "npy":
+            np.save(path, values)
+        else:
+            pd.DataFrame(values, columns=["a", "b"]).to_csv(path, index=False)
+
+    path = tmp_path / f"points.{kind}"
+    write(40)
+    app = show("data")
+    app.session_state[keys.DATA_FROM] = "Path on this machine"
+    app.run()
+    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    assert "40 rows" in texts(app)
+    write(50)
+    app.run()
+    assert "50 rows" in texts(app)
+    path.unlink()
+    app.run()
+    assert "cannot be opened" in texts(app)
+
+
 def test_first_line_is_a_row_where_it_is_said_to_be(store, tmp_path):
     path = tmp_path / "points.csv"
     path.write_text("1,2\n" + "3,4\n5,7\n" * 10)

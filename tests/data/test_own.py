@@ -32,7 +32,7 @@ from mixviz.data.own import (
 from mixviz.data.own_files import open_file
 from mixviz.data.own_images import suggested_side
 from mixviz.data.own_limits import LIMITS
-from mixviz.data.own_prepare import Options
+from mixviz.data.own_prepare import Options, prepare
 from mixviz.errors import MixvizError
 
 
@@ -544,6 +544,24 @@ def test_images_in_arrays(tmp_path):
     colour = load(add_file(tmp_path / "colour.npy", Options(side=12)).name)
     assert colour.shape == (3, 12, 12)
     assert (colour.x.min(), colour.x.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (40, 8, 8)])
+def test_arrays_stay_as_they_were_when_opened(tmp_path, shape):
+    before = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+    np.save(tmp_path / "t.npy", before)
+    opened = open_file(tmp_path / "t.npy")
+    with (tmp_path / "t.npy").open("r+b") as stream:
+        np.save(stream, before + 5)
+    x = prepare(opened, Options(scaling="none")).x
+    assert np.array_equal(x.reshape(shape), before)
+
+
+def test_an_archive_that_changed_since_it_was_opened(file):
+    opened = open_file(file("t.zip", zipped({f"{i}.png": picture(i) for i in range(12)})))
+    file("t.zip", zipped({f"other {i}.png": picture(i) for i in range(12)}))
+    with pytest.raises(MixvizError, match="has changed since it was opened"):
+        prepare(opened, Options())
 
 
 def test_archives_that_leave_their_folder(file):
