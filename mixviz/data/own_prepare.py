@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 
 from mixviz.data.dataset import Kind
+from mixviz.data.own_columns import REASONS, beside, guessed_label, usable, why_no_feature
 from mixviz.data.own_files import Contents
 from mixviz.data.own_images import FITS, ArrayPictures, Damaged, Fit, Pictures
 from mixviz.data.own_limits import LIMITS
-from mixviz.data.own_tables import ArrayTable, Table
+from mixviz.data.own_tables import Table
 from mixviz.errors import MixvizError, unknown
 
 Scaling = Literal["standardise", "range", "none"]
@@ -20,8 +21,6 @@ SCALINGS: dict[Scaling, str] = {
     "range": "from 0 to 1 in each column",
     "none": "as in the file",
 }
-NO_LABEL = ""
-_LABELS = ("label", "labels", "class", "target", "y", "species", "category", "cluster")
 _CLIP = 1e6  # standard deviations; farther away no 32-bit network can see anything
 
 
@@ -97,47 +96,12 @@ def prepare(
 # ---- tables ----------------------------------------------------------------------------------
 
 
-def guessed_label(contents: Table | ArrayPictures) -> str:
-    """Name of the column that looks like a label, by its name and its values, or `NO_LABEL`.
-
-    Its values are texts, or whole numbers of which at most half as many differ as there are rows:
-    measurements may have the name of a label too.
-    """
-    table = contents if isinstance(contents, Table) else _beside(contents)
-    for column, name in enumerate(table.names):
-        if name.lower() in _LABELS and _are_classes(table, column):
-            return name
-    return NO_LABEL
-
-
-def _are_classes(table: Table, column: int) -> bool:
-    if table.kinds[column] == "other":
-        return False
-    if table.kinds[column] == "text":
-        return len(table.words(column)[1]) <= LIMITS.classes
-    values = table.numbers(column)
-    values = values[np.isfinite(values)]
-    if not len(values) or (values != np.round(values)).any():
-        return False
-    return len(np.unique(values)) <= min(LIMITS.classes, table.rows // 2)
-
-
-def _beside(pictures: ArrayPictures) -> ArrayTable:
-    """Return the arrays that came with images as columns."""
-    return ArrayTable(pictures.file, np.empty((len(pictures), 0)), pictures.beside)
-
-
-def usable(table: Table) -> list[str]:
-    """Names of the columns that can be features."""
-    return [name for name, kind in zip(table.names, table.kinds, strict=True) if kind == "number"]
-
-
 def _of_table(table: Table, options: Options, report: Report) -> Prepared:
     index = {name: i for i, name in enumerate(table.names)}
     label = guessed_label(table) if options.label is None else options.label
     chosen = options.columns
     if chosen is None:
-        chosen = tuple(name for name in usable(table) if name != label)
+        chosen = tuple(usable(table, label))
     elif not chosen:
         raise MixvizError("No column is chosen; choose at least one to cluster by.")
     for name in (*chosen, *([label] if label else [])):
@@ -197,34 +161,27 @@ def _features(
 ) -> tuple[list[int], np.ndarray]:
     """Return places of the columns that are features, and which rows (N,) have them all."""
     good, rows = [], np.ones(table.rows, bool)
-    empty, constant, sparse, numbering = [], [], [], []
+    unsuitable: dict[str, list[str]] = {why: [] for why in REASONS}
     incomplete, infinite = 0, 0
     for place, column in enumerate(columns):
         report(place / len(columns), f"Reading {len(columns):,} columns")
         values = table.numbers(column)
+        why = why_no_feature(
+            table.names[column],
+            values,
+            table,
+            alone=len(columns) == 1,
+            chosen=options.columns is not None,
+        )
+        if why:
+            unsuitable[why].append(table.names[column])
+            continue
+        good.append(place)
         finite = np.isfinite(values)
-        share = finite.mean()
-        if not share:
-            empty.append(table.names[column])
-        elif np.ptp(values[finite]) == 0:
-            constant.append(table.names[column])
-        elif share < 0.5 and options.columns is None:
-            sparse.append(table.names[column])
-        elif options.columns is None and len(columns) > 1 and (np.diff(values) == 1).all():
-            numbering.append(table.names[column])
-        else:
-            good.append(place)
-            infinite += int(np.isinf(values).sum())
-            incomplete += int((rows & ~finite).sum())
-            rows &= finite
-    for names, why in (
-        (empty, "without any value"),
-        (constant, "the same value in every row"),
-        (sparse, "more than half of the values missing"),
-        (numbering, "the number of the row"),
-    ):
-        if names:
-            dropped.append(f"{_columns(names)}: {why}")
+        infinite += int(np.isinf(values).sum())
+        incomplete += int((rows & ~finite).sum())
+        rows &= finite
+    dropped += [f"{_columns(names)}: {why}" for why, names in unsuitable.items() if names]
     if options.columns is None:
         kinds = zip(table.names, table.kinds, strict=True)
         if texts := [name for name, kind in kinds if kind == "text" and name != label]:
@@ -378,7 +335,7 @@ def _picture_labels(
             return None, (), files
         labels, names = _compact(pictures.codes[good], pictures.classes, "folder")
         return labels, names, files
-    table = _beside(pictures)
+    table = beside(pictures)
     label = guessed_label(table) if options.label is None else options.label
     columns = _kept_columns(table, [name for name in table.names if name != label], good)
     if not label:

@@ -12,17 +12,11 @@ import pandas as pd
 import streamlit as st
 
 from mixviz.data.own import existing, free_title, name_from, save
+from mixviz.data.own_columns import NO_LABEL, guessed_label, suggested, usable
 from mixviz.data.own_files import Contents, open_file
 from mixviz.data.own_images import FITS, SIDES, ArrayPictures, Damaged, Fit, Pictures
 from mixviz.data.own_limits import LIMITS, MEGABYTE
-from mixviz.data.own_prepare import (
-    NO_LABEL,
-    SCALINGS,
-    Options,
-    guessed_label,
-    prepare,
-    usable,
-)
+from mixviz.data.own_prepare import SCALINGS, Options, prepare
 from mixviz.data.own_tables import Table
 from mixviz.errors import MixvizError
 from mixviz.figures.grids import image_grid
@@ -197,14 +191,20 @@ def _table_options(id: str, table: Table) -> Options:
             format_func=lambda name: SCALINGS[name].capitalize(),
             key=f"{keys.DATA_OPTION}{id}.scaling",
         )
-    numbers = [name for name in usable(table) if name != label]
+    numbers = usable(table, label)
     key = f"{keys.DATA_OPTION}{id}.columns.{label}"
+    if f"{key}.suggested" not in st.session_state:
+        with st.spinner("Reading …"):
+            st.session_state[f"{key}.suggested"] = suggested(table, label)
+    default: list[str] = st.session_state[f"{key}.suggested"]
     if len(numbers) <= _LISTED:
-        chosen = st.multiselect("Columns to cluster by", numbers, numbers, key=key)
-        columns = None if chosen == numbers else tuple(chosen)
+        chosen = st.multiselect("Columns to cluster by", numbers, default, key=key)
     else:
-        out = set(st.multiselect("Columns to leave out", numbers, key=key))
-        columns = tuple(name for name in numbers if name not in out) if out else None
+        fit = set(default)
+        unfit = [name for name in numbers if name not in fit]
+        out = set(st.multiselect("Columns to leave out", numbers, unfit, key=key))
+        chosen = [name for name in numbers if name not in out]
+    columns = None if set(chosen) == set(default) else tuple(chosen)
     return Options(columns=columns, label=label, scaling=scaling)
 
 

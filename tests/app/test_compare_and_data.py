@@ -275,15 +275,22 @@ def test_a_set_that_cannot_be_clustered_as_suggested_is_said(store, own, monkeyp
     assert "The disk is full." in texts(app)
 
 
+def looked_into(path):
+    """Show the page Data with the path of a file on this machine."""
+    app = show("data")
+    app.session_state[keys.DATA_FROM] = "Path on this machine"
+    app.run()
+    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    assert not app.exception, app.exception
+    return app
+
+
 def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
     path = tmp_path / "points.csv"
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
     frame.assign(label=["x", "y"] * 20).to_csv(path, index=False)
-    app = show("data")
-    app.session_state[keys.DATA_FROM] = "Path on this machine"
-    app.run()
-    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    app = looked_into(path)
     assert "40 observations of 2 numbers, 2 classes" in texts(app).replace("**", "")
     press(app, "Save as a data set")
     assert own_sets()["points"].label_names == ("x", "y")
@@ -292,6 +299,26 @@ def test_path_on_disk_is_previewed_and_kept(store, tmp_path):
     press(app, "Save as a data set")
     assert app.toast[0].value == "points holds just this already\\."
     assert list(own_sets()) == ["points"]
+
+
+@pytest.mark.parametrize("width", [3, 70])
+def test_columns_left_out_by_rule_return_only_when_chosen(store, tmp_path, width):
+    path = tmp_path / "points.csv"
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, width))).add_prefix("x")
+    frame = frame.assign(id=range(40), sparse=[1.0, 2.5, *[None] * 38], constant=7)
+    frame.to_csv(path, index=False)
+    app = looked_into(path)
+    unfit = ["id", "sparse", "constant"]
+    assert "column id: the number of the row" in texts(app)
+    few = width == 3
+    columns = multiselect(app, "Columns to cluster by" if few else "Columns to leave out")
+    assert columns.value == (["x0", "x1", "x2"] if few else unfit)
+    columns.set_value(["x0", "x2"] if few else ["x1", *unfit]).run()
+    assert f"40 observations of {width - 1} numbers" in texts(app).replace("**", "")
+    columns = multiselect(app, columns.label)
+    columns.set_value(["x0", "x2", "id"] if few else ["x1", "sparse", "constant"]).run()
+    press(app, "Save as a data set")
+    assert own_sets()["points"].shape == (width,)
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy"])
@@ -305,10 +332,7 @@ def test_a_file_that_changed_is_read_again(store, tmp_path, kind):
 
     path = tmp_path / f"points.{kind}"
     write(40)
-    app = show("data")
-    app.session_state[keys.DATA_FROM] = "Path on this machine"
-    app.run()
-    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    app = looked_into(path)
     assert "40 rows" in texts(app)
     write(50)
     app.run()
@@ -321,10 +345,7 @@ def test_a_file_that_changed_is_read_again(store, tmp_path, kind):
 def test_first_line_is_a_row_where_it_is_said_to_be(store, tmp_path):
     path = tmp_path / "points.csv"
     path.write_text("1,2\n" + "3,4\n5,7\n" * 10)
-    app = show("data")
-    app.session_state[keys.DATA_FROM] = "Path on this machine"
-    app.run()
-    next(t for t in app.text_input if "Path" in t.label).set_value(str(path)).run()
+    app = looked_into(path)
     (box,) = (one for one in app.checkbox if one.label == "The first line names the columns")
     assert box.value
     assert "20 rows, 2 columns" in texts(app)
@@ -337,12 +358,7 @@ def test_first_line_is_a_row_where_it_is_said_to_be(store, tmp_path):
 
 @pytest.mark.parametrize("path", ["no", "~nobody-of-this-name/points.csv"])
 def test_bad_path_is_one_sentence(store, tmp_path, path):
-    app = show("data")
-    app.session_state[keys.DATA_FROM] = "Path on this machine"
-    app.run()
-    typed = path if path.startswith("~") else str(tmp_path / path)
-    next(t for t in app.text_input if "Path" in t.label).set_value(typed).run()
-    assert not app.exception
+    app = looked_into(path if path.startswith("~") else tmp_path / path)
     assert "cannot be opened" in texts(app)
     assert not own_sets()
 
