@@ -8,7 +8,6 @@ import re
 import secrets
 import shutil
 import time
-from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
 from os.path import expanduser
@@ -146,21 +145,23 @@ def add_file(
 def existing(prepared: Prepared) -> OwnSet | None:
     """Return the data set with just this content, whatever it is called, or None."""
     hash = _dataset("", prepared).content_hash
+    return next((known for known in own_sets().values() if _holds(known, prepared, hash)), None)
+
+
+def _holds(known: OwnSet, prepared: Prepared, hash: str) -> bool:
+    """Whether a set has this content: the hash is of features and labels, the rest lies beside them."""
     beside = (prepared.label_names, tuple(prepared.columns))
-    for known in own_sets().values():
-        if known.hash != hash or (known.label_names, known.columns) != beside:
-            continue
-        with suppress(MixvizError):  # a damaged one is not it
-            kept = _read(known.name, "all").columns
-            if all(_equal(kept[name], values) for name, values in prepared.columns.items()):
-                return known
-    return None
-
-
-def _equal(kept: np.ndarray, values: np.ndarray) -> bool:
-    if values.dtype == object:
-        return np.array_equal(kept, values.astype(str))
-    return np.array_equal(kept, values, equal_nan=True)
+    if known.hash != hash or (known.label_names, known.columns) != beside:
+        return False
+    try:
+        kept = _read(known.name, "all").columns
+    except MixvizError:  # a damaged one is not it
+        return False
+    return all(
+        kept[name].dtype == values.dtype
+        and np.array_equal(kept[name], values, equal_nan=values.dtype != object)
+        for name, values in prepared.columns.items()
+    )
 
 
 def save(prepared: Prepared, title: str, origin: str) -> OwnSet:
@@ -182,7 +183,7 @@ def save(prepared: Prepared, title: str, origin: str) -> OwnSet:
     name = name_from(title)
     hash = _dataset(name, prepared).content_hash
     for known in own_sets().values():
-        if known.hash == hash and name in (known.name, name_from(known.title)):
+        if name in (known.name, name_from(known.title)) and _holds(known, prepared, hash):
             return known
     if name in RESERVED or name in own_sets() or (root() / _DELETED / name).exists():
         raise MixvizError(f"There is a data set named {name} already; choose another name.")
@@ -222,8 +223,9 @@ def _write(folder: Path, described: OwnSet, prepared: Prepared) -> None:
     arrays: dict[str, np.ndarray] = {}
     for i, (name, values) in enumerate(prepared.columns.items()):
         if values.dtype == object:
-            found, codes = np.unique(values.astype(str), return_inverse=True)
-            texts[name], arrays[str(i)] = found.tolist(), codes.astype(np.int32)
+            code = {text: i for i, text in enumerate(sorted(set(values)))}
+            texts[name] = list(code)
+            arrays[str(i)] = np.fromiter(map(code.get, values), np.int32, len(values))
         else:
             arrays[str(i)] = values
     if arrays:

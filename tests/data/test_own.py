@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -531,6 +532,37 @@ def test_other_values_beside_the_same_features_are_another_set(file):
     other = add_file(table("u.csv", "y"), chosen)
     assert other.name == "u"
     assert load("u").columns["who"][0] == "y0"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"who": list("yz") * 15}, {"kind": list("xz") * 15}, {"who": range(30)}, {"more": range(30)}],
+)
+def test_other_values_or_classes_are_not_kept_under_the_same_name(file, changed):
+    frame = table(kind=list("xy") * 15, who=list("xy") * 15)
+    chosen = Options(columns=("a", "b"), label="kind")
+    first = add_file(file("t.csv", frame.to_csv(index=False)), chosen, "One")
+    assert add_file(file("same.csv", frame.to_csv(index=False)), chosen, "One") == first
+    other = file("u.csv", frame.assign(**changed).to_csv(index=False))
+    with pytest.raises(MixvizError, match="named one already"):
+        add_file(other, chosen, "One")
+    assert add_file(other, chosen).hash == first.hash
+    assert list(own_sets()) == ["u", "one"]
+
+
+def test_one_long_text_takes_no_memory_in_every_row(file):
+    rows = "".join(f"{i % 7},{i % 5},{'x' * 200 if i == 5 else i % 9}\n" for i in range(50_000))
+    path = file("t.csv", f"a,b,word\n{rows}")
+    add_file(path, Options(columns=("a",)))  # what is imported once takes memory too
+    tracemalloc.start()
+    try:
+        added = add_file(path, Options())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 50 * 10**6
+    words = load(added.name).columns["word"]
+    assert [words[i] for i in (4, 5, 6)] == ["4", "x" * 200, "6"]
 
 
 def test_images_in_arrays(tmp_path):
