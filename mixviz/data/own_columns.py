@@ -12,7 +12,8 @@ _EMPTY = "without any value"
 _CONSTANT = "the same value in every row"
 _SPARSE = "more than half of the values missing"
 _NUMBERING = "the number of the row"
-REASONS = (_EMPTY, _CONSTANT, _SPARSE, _NUMBERING)
+_INDEX = "the index of the rows"
+REASONS = (_EMPTY, _CONSTANT, _SPARSE, _NUMBERING, _INDEX)
 
 
 def guessed_label(contents: Table | ArrayPictures) -> str:
@@ -29,8 +30,6 @@ def guessed_label(contents: Table | ArrayPictures) -> str:
 
 
 def _are_classes(table: Table, column: int) -> bool:
-    if table.kinds[column] == "other":
-        return False
     if table.kinds[column] == "text":
         return len(table.words(column)[1]) <= LIMITS.classes
     values = table.numbers(column)
@@ -82,6 +81,8 @@ def why_no_feature(
         return _CONSTANT
     if chosen:
         return ""
+    if name in table.indices:
+        return _INDEX
     if finite.mean() < 0.5:
         return _SPARSE
     return _NUMBERING if not alone and (np.diff(values) == 1).all() else ""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from mixviz.data.own_limits import LIMITS, MEGABYTE
 from mixviz.data.own_tables import ArrowTable, check_names, check_size, unreadable
 from mixviz.errors import MixvizError
@@ -60,7 +62,17 @@ def read_csv(path: Path, file: str, headed: bool | None = None) -> ArrowTable:
         raise MixvizError(f"{file} is not UTF-8 text; save it as UTF-8.")
     found = ArrowTable(file, table)
     found.headed = headed
+    if headed and not first[0].strip() and _counts_up(found):
+        found.indices = frozenset(found.names[:1])
     return found
+
+
+def _counts_up(table: ArrowTable) -> bool:
+    """Whether the first column holds whole numbers, each above the one before."""
+    if table.kinds[0] != "number":
+        return False
+    values = table.numbers(0)
+    return bool((values == np.round(values)).all() and (np.diff(values) > 0).all())
 
 
 def _first_lines(path: Path, file: str) -> tuple[str, list[str]]:

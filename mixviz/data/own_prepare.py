@@ -111,6 +111,8 @@ def _of_table(table: Table, options: Options, report: Report) -> Prepared:
         if table.kinds[index[name]] != "number":
             raise MixvizError(f"Column {name!r} of {table.file} holds no numbers; leave it out.")
     dropped: list[str] = []
+    if table.unread:
+        dropped.append(f"{_columns(table.unread)}: neither numbers nor texts")
     features, kept_rows = _features(
         table, [index[name] for name in chosen], label, options, dropped, report
     )
@@ -137,16 +139,13 @@ def _of_table(table: Table, options: Options, report: Report) -> Prepared:
         report(place / len(names), f"Scaling {len(names):,} columns")
         x[:, place] = _scaled(table.numbers(index[name])[kept_rows], name, options.scaling)
     left = [name for name in table.names if name not in (*names, label)]
-    others = [table.names[i] for i in range(len(table.names)) if table.kinds[i] == "other"]
-    if others:
-        dropped.append(f"{_columns(others)}: neither numbers nor texts")
     return Prepared(
         kind="vector",
         x=x,
         scaling=SCALINGS[options.scaling],
         labels=labels,
         label_names=label_names,
-        columns=_kept_columns(table, [n for n in (*left, *names) if n not in others], kept_rows),
+        columns=_kept_columns(table, (*left, *names), kept_rows),
         dropped=tuple(dropped),
     )
 

@@ -1,6 +1,7 @@
 """The user's tables: CSV, Parquet and NumPy arrays, read with distrust and within limits."""
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from mixviz.errors import MixvizError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ColumnKind = Literal["number", "text", "other"]
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+ColumnKind = Literal["number", "text"]
 
 
 class Table(ABC):
@@ -27,11 +29,15 @@ class Table(ABC):
     file
         Name of the file.
     names, kinds
-        One for each column; only numbers can be features, and `other` cannot be kept at all.
+        One for each column; only numbers can be features.
     rows
         How many there are.
     headed
         Of a text table, whether its first line was taken as names of its columns; else None.
+    indices
+        Names of columns that only number the rows, as pandas writes them beside the data.
+    unread
+        Names of columns that are neither numbers nor texts, whose values are not read.
     """
 
     file: str
@@ -39,6 +45,8 @@ class Table(ABC):
     kinds: list[ColumnKind]
     rows: int
     headed: bool | None = None
+    indices: frozenset[str] = frozenset()
+    unread: tuple[str, ...] = ()
 
     @abstractmethod
     def numbers(self, column: int) -> np.ndarray:
@@ -98,7 +106,7 @@ class ArrowTable(Table):
         """Take a table whose size and names have been checked."""
         self.file, self._table, self.rows = file, table, table.num_rows
         self.names = [name.strip() for name in table.column_names]
-        self.kinds = [_kind(field.type) for field in table.schema]
+        self.kinds = ["number" if _holds_numbers(one.type) else "text" for one in table.schema]
         check_size(file, self.rows, len(self.names))
         check_names(file, self.names)
 
@@ -130,23 +138,26 @@ class ArrowTable(Table):
         return {name: part.column(i).to_pylist() for i, name in enumerate(self.names[:columns])}
 
 
-def _kind(of: "pa.DataType") -> ColumnKind:
+def _holds_numbers(of: "pa.DataType") -> bool:
     import pyarrow as pa
 
     kinds = pa.types
-    if (
+    return bool(
         kinds.is_null(of)
         or kinds.is_integer(of)
         or kinds.is_floating(of)
         or kinds.is_boolean(of)
         or kinds.is_decimal(of)
-    ):
-        return "number"
+    )
+
+
+def _holds_texts(of: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    kinds = pa.types
     if kinds.is_dictionary(of):
-        return "text" if _kind(of.value_type) == "text" else "other"
-    if kinds.is_string(of) or kinds.is_large_string(of) or kinds.is_temporal(of):
-        return "text"
-    return "other"
+        return _holds_texts(of.value_type)
+    return bool(kinds.is_string(of) or kinds.is_large_string(of) or kinds.is_temporal(of))
 
 
 def _coded_numbers(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -187,7 +198,7 @@ def check_names(file: str, names: Sequence[str]) -> None:
 
 
 def read_parquet(path: Path, file: str) -> ArrowTable:
-    """Read a Parquet file; columns of lists or structures are there, but cannot be used."""
+    """Read a Parquet file; columns of lists or structures are named, but not read."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -201,10 +212,11 @@ def read_parquet(path: Path, file: str) -> ArrowTable:
             schema = opened.schema_arrow
             check_size(file, opened.metadata.num_rows, len(schema))
             check_names(file, schema.names)
-            texts = [field.name for field in schema if _kind(field.type) == "text"]
-            nested = [field.name for field in schema if _kind(field.type) == "other"]
+            texts = [field.name for field in schema if _holds_texts(field.type)]
+            readable = {*texts, *(field.name for field in schema if _holds_numbers(field.type))}
+            nested = tuple(name for name in schema.names if name not in readable)
             opened = parquet.ParquetFile(stream, read_dictionary=texts)
-            wanted = [name for name in schema.names if name not in nested]
+            wanted = [name for name in schema.names if name in readable]
             batches, taken = [], 0
             for batch in opened.iter_batches(10_000, columns=wanted):
                 taken += batch.nbytes
@@ -216,7 +228,10 @@ def read_parquet(path: Path, file: str) -> ArrowTable:
                 batches.append(batch)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise unreadable(file, error) from error
-    return ArrowTable(file, pa.Table.from_batches(batches))
+    found = ArrowTable(file, pa.Table.from_batches(batches))
+    found.indices = frozenset(name for name in found.names if _PANDAS_INDEX.fullmatch(name))
+    found.unread = nested
+    return found
 
 
 def read_npy(path: Path, file: str) -> np.ndarray:

@@ -173,7 +173,7 @@ def _table_options(id: str, table: Table) -> Options:
     )
     if len(table.names) > _LISTED:
         st.caption(f"The first {_LISTED} of {len(table.names):,} columns.")
-    labels = [NO_LABEL, *(n for n, k in zip(table.names, table.kinds, strict=True) if k != "other")]
+    labels = [NO_LABEL, *table.names]
     left, right = st.columns(2)
     with left:
         label = st.selectbox(

@@ -247,6 +247,37 @@ def test_parquet_gives_what_csv_gives(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_index_of_pandas_is_no_feature(tmp_path, kind):
+    frame = table(60, c=range(0, 120, 2)).sample(30, random_state=0)
+    path = tmp_path / f"t.{kind}"
+    frame.sort_index().to_csv(path) if kind == "csv" else frame.to_parquet(path)
+    index = "column 1" if kind == "csv" else "__index_level_0__"
+    added = add_file(path, Options())
+    assert f"column {index}: the index of the rows" in added.dropped
+    assert added.shape == (3,)
+    assert load(added.name).columns[index].max() > 30  # kept beside the features
+    assert add_file(path, Options(columns=("a", index))).shape == (2,)
+
+
+def test_nameless_measurements_are_features(file):
+    frame = table().set_axis(["", "b"], axis=1)
+    for values in (frame, frame.sort_values("")):
+        added = add_file(file("t.csv", values.to_csv(index=False)), Options())
+        assert (added.shape, added.dropped) == ((2,), ())
+
+
+def test_columns_of_lists_are_said_to_be_left_out(tmp_path):
+    frame = table(vector=[[1.0, 2.0]] * 30, raw=[b"x"] * 30)
+    frame.to_parquet(tmp_path / "t.parquet")
+    added = add_file(tmp_path / "t.parquet", Options())
+    assert added.dropped == ("columns vector, raw: neither numbers nor texts",)
+    assert set(added.columns) == {"a", "b"}
+    frame[["vector"]].to_parquet(tmp_path / "u.parquet")
+    with pytest.raises(MixvizError, match="column vector: neither numbers nor texts"):
+        add_file(tmp_path / "u.parquet", Options())
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_whole_numbers_of_64_bits(tmp_path, kind):
     ids = 2**53 + 1 + np.random.default_rng(0).permutation(30) * 10**15
     path = tmp_path / f"t.{kind}"
