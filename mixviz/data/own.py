@@ -27,7 +27,8 @@ from mixviz.home import default_home
 
 UNDO_SECONDS = 7 * 24 * 3600  # how long a deleted set can be brought back
 RESERVED: set[str] = set()  # names of the sets that come with the program
-_DELETED = ".deleted"
+_ABANDONED_SECONDS = 24 * 3600
+_DELETED, _ADDING = ".deleted", ".adding-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 
 
@@ -203,7 +204,8 @@ def save(prepared: Prepared, title: str, origin: str) -> OwnSet:
         dropped=prepared.dropped,
         columns=tuple(prepared.columns),
     )
-    folder = root() / f".adding-{secrets.token_hex(4)}"
+    _purge()
+    folder = root() / f"{_ADDING}{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True)
         _write(folder, described, prepared)
@@ -320,9 +322,11 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _purge() -> None:
-    for folder in (root() / _DELETED).glob("*"):
-        try:
-            if time.time() - folder.stat().st_mtime > UNDO_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
+    """Remove for good what was deleted long ago, and what processes left that ended while saving."""
+    for pattern, seconds in ((f"{_DELETED}/*", UNDO_SECONDS), (f"{_ADDING}*", _ABANDONED_SECONDS)):
+        for folder in root().glob(pattern):
+            try:
+                if time.time() - folder.stat().st_mtime > seconds:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                continue

@@ -116,8 +116,15 @@ class Pictures(ABC):
         return suggested_side(sizes, len(self) * (3 if coloured else 1)), coloured
 
     def label_by_folder(self) -> None:
-        """Take the folders' names as classes, where there are several with several pictures."""
-        folders = [PurePosixPath(name).parent.name for name in self.names]
+        """Take the folders' names as classes, where there are several with several pictures.
+
+        Those are the innermost whose names differ: of `cat/images/1.png` and `dog/images/1.png`, the
+        outer ones.
+        """
+        parents = [PurePosixPath(name).parent.parts for name in self.names]
+        while all(parents) and len({parts[-1] for parts in parents}) == 1:
+            parents = [parts[:-1] for parts in parents]
+        folders = [parts[-1] if parts else "" for parts in parents]
         found = sorted(set(folders))
         if 2 <= len(found) <= min(LIMITS.classes, len(folders) // 2):
             number = {name: i for i, name in enumerate(found)}
@@ -207,15 +214,18 @@ class ZippedPictures(Pictures):
         """Read the archive's list of members, and refuse it for what is wrong with any of them."""
         self.file, self._path = file, path
         with open_zip(path, file) as archive:
-            members = [m.filename for m in members_of(archive, file) if not _is_clutter(m.filename)]
-        self.names, self.notes = _pictures_among(members, file)
+            # Some programs for Windows separate folders by backslashes.
+            members = {m.filename.replace("\\", "/"): m.filename for m in members_of(archive, file)}
+        names = [name for name in members if not _is_clutter(name)]
+        self.names, self.notes = _pictures_among(names, file)
+        self._members = [members[name] for name in self.names]
         self.label_by_folder()
 
     def contents(self, indices: Sequence[int]) -> Iterator[bytes]:
         """Yield files of the archive."""
         with open_zip(self._path, self.file) as archive:
             for index in indices:
-                yield read_member(archive, self.names[index], self.file, LIMITS.picture)
+                yield read_member(archive, self._members[index], self.file, LIMITS.picture)
 
 
 class FolderPictures(Pictures):

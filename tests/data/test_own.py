@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 import zipfile
 import zlib
@@ -437,6 +438,20 @@ def test_folders_of_a_zip_are_classes(file):
     assert any("files that are not pictures: 1" in reason for reason in added.dropped)
 
 
+@pytest.mark.parametrize("pattern", ["{}/images/{}.png", "all\\{}\\{}.png", "a/{}/b/c/{}.png"])
+def test_classes_are_the_innermost_folders_that_differ(file, pattern):
+    members = {pattern.format("cat" if i % 2 else "dog", i): picture(i) for i in range(20)}
+    members["__MACOSX\\all\\1.png"] = b"x"
+    data = load(add_file(file("pets.zip", zipped(members)), Options()).name)
+    assert data.label_names == ("cat", "dog")
+    assert data.labels.tolist() == [1, 0] * 10
+
+
+def test_pictures_in_one_folder_have_no_classes(file):
+    members = {f"all/images/{i}.png": picture(i) for i in range(20)}
+    assert not add_file(file("pets.zip", zipped(members)), Options()).labelled
+
+
 def test_folder_on_disk_in_colour_at_a_chosen_size(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -730,6 +745,15 @@ def test_new_set_of_an_old_name_is_not_the_old_one(file):
     (root() / "t").rmdir()
     add_file(file("t.csv", table(50).to_csv(index=False)), Options())
     assert len(load("t").x) == 50 != len(before)
+
+
+def test_what_was_left_while_saving_is_removed_after_a_day(file):
+    for hours, name in ((1, ".adding-new"), (25, ".adding-old")):
+        (root() / name).mkdir(parents=True)
+        (root() / name / "x.npy").touch()
+        os.utime(root() / name, (time.time() - 3600 * hours,) * 2)
+    add_file(file("t.csv", table().to_csv(index=False)), Options())
+    assert sorted(path.name for path in root().iterdir()) == [".adding-new", "t"]
 
 
 def test_damaged_sets_hide_no_other(file):
