@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from mixviz.arrays import load_array
+from mixviz.data.own_archives import members_of, open_zip
 from mixviz.data.own_csv import read_csv
 from mixviz.data.own_images import (
     ArrayPictures,
     FolderPictures,
     Pictures,
     ZippedPictures,
-    members_of,
-    open_zip,
     readable,
 )
 from mixviz.data.own_limits import LIMITS
