@@ -1,4 +1,4 @@
-"""Tiny sets of images in the formats in which the real ones are published."""
+"""Tiny sets of images in the formats in which the real ones are published, and files of the user's own."""
 
 import bz2
 import io
@@ -140,3 +140,21 @@ def write_omniglot(root, rng, content):
                     expected.append((small[None], index[alphabet]))
     drawings, labels = zip(*expected, strict=True)
     content["omniglot", "all"] = np.array(drawings), np.array(labels)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXVIZ_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file and return its path."""
+
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
