@@ -20,14 +20,15 @@ def read_csv(path: Path, file: str, headed: bool | None = None) -> ArrowTable:
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    delimiter, (first, *others) = _judged(*_first_lines(path, file), file)
+    line, rest, only = _first_lines(path, file)
+    delimiter, (first, *others) = _judged(line, rest, file)
     if headed is None:
         headed = _is_header(first, others, delimiter)
     names = [
         text.strip() or f"column {i + 1}" if headed else f"column {i + 1}"
         for i, text in enumerate(first)
     ]
-    check_size(file, LIMITS.fewest if others else 1 - headed, len(names))
+    check_size(file, 1 - headed if only else LIMITS.fewest, len(names))
     check_names(file, names)
     ragged: list[arrow.InvalidRow] = []
 
@@ -75,8 +76,8 @@ def _counts_up(table: ArrowTable) -> bool:
     return bool((values == np.round(values)).all() and (np.diff(values) > 0).all())
 
 
-def _first_lines(path: Path, file: str) -> tuple[str, list[str]]:
-    """Return the first line of a file, and some that follow it."""
+def _first_lines(path: Path, file: str) -> tuple[str, list[str], bool]:
+    """Return the first line of a file, some that follow it, and whether it is the only one."""
     with path.open("rb") as stream:
         start = stream.read(LIMITS.header + 1)
     if not start.strip():
@@ -92,9 +93,10 @@ def _first_lines(path: Path, file: str) -> tuple[str, list[str]]:
             f"The first line of {file} is longer than {LIMITS.header // MEGABYTE} MB; "
             f"at most {LIMITS.columns:,} columns can be read."
         )
+    only = whole and not any(rest)
     rest = rest[: _JUDGED - 1] if whole else rest[:-1]  # the last may be cut, or all that remains
     try:
-        return line.decode("utf-8-sig"), [one.decode("utf-8", "replace") for one in rest]
+        return line.decode("utf-8-sig"), [one.decode("utf-8", "replace") for one in rest], only
     except UnicodeDecodeError as error:
         raise MixvizError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
 

@@ -10,12 +10,9 @@ import pytest
 from PIL import Image
 
 from mixviz.data import load
-from mixviz.data import own_images as images
-from mixviz.data import own_tables as tables
 from mixviz.data.own import add_file
 from mixviz.data.own_files import open_file
 from mixviz.data.own_images import suggested_side
-from mixviz.data.own_limits import LIMITS
 from mixviz.data.own_prepare import Options, prepare
 from mixviz.errors import MixvizError
 from tests.data.driver import picture, refused, zipped
@@ -223,10 +220,3 @@ def test_archives_without_usable_pictures(file):
     refused(file("c.zip", zipped(broken)), "can be read")
     content = zipped({f"{i}.png": picture(i) for i in range(12)})
     refused(file("d.zip", content[: len(content) // 2]), "cut short")
-
-
-def test_more_numbers_than_the_limit(file, monkeypatch):
-    monkeypatch.setattr(images, "LIMITS", LIMITS)
-    content = zipped({f"{i}.png": picture(i) for i in range(12)})
-    refused(file("t.zip", content), "4 to 128", side=500)
-    assert tables.LIMITS is LIMITS
