@@ -4,8 +4,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from os.path import expanduser
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from mixviz.figures.grids import image_grid
 from mixviz.ui import keys
 from mixviz.ui.runs import literal
 
+T = TypeVar("T")
 UPLOAD, ON_DISK = "Upload", "Path on this machine"
 _SIDES = (8, 16, 28, 32, 48, 64, 96, 128)
 _SIDES_IN_WORDS = " and ".join(map(str, SIDES))
@@ -139,6 +142,16 @@ def _opened(
     return incoming
 
 
+def _once(key: str, compute: Callable[[], T]) -> T:
+    """Return what is computed of a file's contents, once for as long as it is looked into."""
+    key = f"{keys.DATA_OPTION}{key}"
+    if key not in st.session_state:
+        with st.spinner("Reading …"):
+            st.session_state[key] = compute()
+    found: T = st.session_state[key]
+    return found
+
+
 def _size(contents: Contents) -> str:
     if isinstance(contents, Table):
         return f"{contents.rows:,} rows, {len(contents.names):,} columns"
@@ -179,7 +192,7 @@ def _table_options(id: str, table: Table) -> Options:
         label = st.selectbox(
             "Label",
             labels,
-            labels.index(guessed_label(table)),
+            labels.index(_once(f"{id}.guessed", partial(guessed_label, table))),
             format_func=lambda name: name or "none",
             key=f"{keys.DATA_OPTION}{id}.label",
             help="Scores the clusters; no model is shown it, but those that ask for some labels.",
@@ -193,10 +206,7 @@ def _table_options(id: str, table: Table) -> Options:
         )
     numbers = usable(table, label)
     key = f"{keys.DATA_OPTION}{id}.columns.{label}"
-    if f"{key}.suggested" not in st.session_state:
-        with st.spinner("Reading …"):
-            st.session_state[f"{key}.suggested"] = suggested(table, label)
-    default: list[str] = st.session_state[f"{key}.suggested"]
+    default = _once(f"{id}.suggested.{label}", partial(suggested, table, label))
     if len(numbers) <= _LISTED:
         chosen = st.multiselect("Columns to cluster by", numbers, default, key=key)
     else:
@@ -213,7 +223,7 @@ def _table_options(id: str, table: Table) -> Options:
 
 def _picture_options(id: str, pictures: Pictures | ArrayPictures) -> Options:
     """Choose size, colours and labels; show what the models will see."""
-    side, colour = _suggested(id, pictures)
+    side, colour = _once(f"{id}.suggested", pictures.suggested)
     prefix = f"{keys.DATA_OPTION}{id}"
     sides = sorted({*_SIDES, side})
     first, second, third = st.columns(3)
@@ -249,7 +259,7 @@ def _picture_options(id: str, pictures: Pictures | ArrayPictures) -> Options:
         label = st.selectbox(
             "Label",
             names,
-            names.index(guessed_label(pictures)),
+            names.index(_once(f"{id}.guessed", partial(guessed_label, pictures))),
             format_func=lambda name: name or "none",
             key=f"{prefix}.label",
         )
@@ -261,14 +271,6 @@ def _picture_options(id: str, pictures: Pictures | ArrayPictures) -> Options:
     options = Options(label=label, side=side, colour=colour, fit=fit, folders=folders)
     _preview(pictures, options)
     return options
-
-
-def _suggested(id: str, pictures: Pictures | ArrayPictures) -> tuple[int, bool]:
-    key = f"{keys.DATA_OPTION}{id}.suggested"
-    if key not in st.session_state:
-        st.session_state[key] = pictures.suggested()
-    found: tuple[int, bool] = st.session_state[key]
-    return found
 
 
 def _preview(pictures: Pictures | ArrayPictures, options: Options) -> None:
