@@ -20,7 +20,7 @@ def read_csv(path: Path, file: str, headed: bool | None = None) -> ArrowTable:
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    line, rest, only = _first_lines(path, file)
+    blank, line, rest, only = _first_lines(path, file)
     delimiter, (first, *others) = _judged(line, rest, file)
     if headed is None:
         headed = _is_header(first, others, delimiter)
@@ -41,7 +41,7 @@ def read_csv(path: Path, file: str, headed: bool | None = None) -> ArrowTable:
             table = arrow.read_csv(
                 stream,
                 arrow.ReadOptions(
-                    column_names=names, skip_rows=int(headed), block_size=8 * MEGABYTE
+                    column_names=names, skip_rows=blank + headed, block_size=8 * MEGABYTE
                 ),
                 arrow.ParseOptions(
                     delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note
@@ -76,8 +76,8 @@ def _counts_up(table: ArrowTable) -> bool:
     return bool((values == np.round(values)).all() and (np.diff(values) > 0).all())
 
 
-def _first_lines(path: Path, file: str) -> tuple[str, list[str], bool]:
-    """Return the first line of a file, some that follow it, and whether it is the only one."""
+def _first_lines(path: Path, file: str) -> tuple[int, str, list[str], bool]:
+    """Return how many blank lines come first, the first other one, some after it, and if none does."""
     with path.open("rb") as stream:
         start = stream.read(LIMITS.header + 1)
     if not start.strip():
@@ -86,8 +86,10 @@ def _first_lines(path: Path, file: str) -> tuple[str, list[str], bool]:
         raise MixvizError(f"{file} is UTF-16 text; save it as UTF-8.")
     if b"\0" in start:
         raise MixvizError(f"{file} is not a text table; it holds bytes that no text has.")
-    line, *rest = start.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n", _JUDGED)
     whole = len(start) <= LIMITS.header
+    start = start.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    blank = len(start) - len(start.lstrip(b"\n"))
+    line, *rest = start[blank:].split(b"\n", _JUDGED)
     if not rest and not whole:
         raise MixvizError(
             f"The first line of {file} is longer than {LIMITS.header // MEGABYTE} MB; "
@@ -96,24 +98,27 @@ def _first_lines(path: Path, file: str) -> tuple[str, list[str], bool]:
     only = whole and not any(rest)
     rest = rest[: _JUDGED - 1] if whole else rest[:-1]  # the last may be cut, or all that remains
     try:
-        return line.decode("utf-8-sig"), [one.decode("utf-8", "replace") for one in rest], only
+        text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MixvizError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
+    return blank, text, [one.decode("utf-8", "replace") for one in rest], only
 
 
 def _judged(line: str, rest: Sequence[str], file: str) -> tuple[str, list[list[str]]]:
     """Return the delimiter that suits the lines best, and their fields."""
     split: dict[str, list[list[str]]] = {}
+    failed = ""
     for mark in DELIMITERS:
         try:
-            split[mark] = [next(csv.reader([line], delimiter=mark), [""])]
-        except csv.Error as error:
-            raise MixvizError(
-                f"The first line of {file} is not that of a table: {error}."
-            ) from error
+            split[mark] = [next(csv.reader([line], delimiter=mark), []) or [""]]
+        except csv.Error as error:  # to other marks than the delimiter, a long line is one field
+            failed = str(error)
+            continue
         with suppress(csv.Error):
             split[mark] += filter(None, csv.reader([f"{one}\n" for one in rest], delimiter=mark))
-    delimiter = max(DELIMITERS, key=lambda mark: _fitness(split[mark], mark))
+    if not split:
+        raise MixvizError(f"The first line of {file} is not that of a table: {failed}.")
+    delimiter = max(split, key=lambda mark: _fitness(split[mark], mark))
     return delimiter, split[delimiter]
 
 

@@ -145,6 +145,22 @@ def test_whether_the_first_line_names_the_columns_can_be_said(file):
     assert add_file(path, Options(headed=True)).columns == ("3", "4")
 
 
+@pytest.mark.parametrize("header", ["", "a,b\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_blank_lines_before_the_table(file, header, end):
+    text = f"\n\n{header}" + "1.5,2\n3,5\n" * 10
+    added = add_file(file("t.csv", text.replace("\n", end)), Options())
+    assert (added.size, added.shape) == (20, (2,))
+
+
+def test_many_long_names(file):
+    frame = table(30, **{f"{'c' * 100} {i}": np.arange(30) % 7 for i in range(2000)})
+    assert add_file(file("t.csv", frame.to_csv(index=False)), Options()).shape == (2002,)
+    longest = file("u.csv", f"{'x' * 200_000},b\n" + "1,2\n3,5\n" * 10)
+    with pytest.raises(MixvizError, match="field larger than field limit"):
+        add_file(longest, Options())
+
+
 def test_decimal_commas_are_read(file):
     text = "a;b\n" + "".join(f"{i},25;-{i % 7},5\n" for i in range(30))
     data = load(add_file(file("t.csv", text), Options()).name)
