@@ -150,7 +150,7 @@ def existing(prepared: Prepared) -> OwnSet | None:
 
 
 def _holds(known: OwnSet, prepared: Prepared, hash: str) -> bool:
-    """Whether a set has this content: the hash is of features and labels, the rest lies beside them."""
+    """Whether a set has this content: the hash is of features and labels alone."""
     beside = (prepared.label_names, tuple(prepared.columns))
     if known.hash != hash or (known.label_names, known.columns) != beside:
         return False
@@ -322,7 +322,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _purge() -> None:
-    """Remove for good what was deleted long ago, and what processes left that ended while saving."""
+    """Remove what was deleted long ago, and what processes left that ended while saving."""
     for pattern, seconds in ((f"{_DELETED}/*", UNDO_SECONDS), (f"{_ADDING}*", _ABANDONED_SECONDS)):
         for folder in root().glob(pattern):
             try:

@@ -1,4 +1,4 @@
-"""Which columns of a user's table are features, and which is the label, unless the user says otherwise."""
+"""Which columns of a user's table are features, and which is the label, where nobody says it."""
 
 import numpy as np
 

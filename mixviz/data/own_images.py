@@ -117,8 +117,8 @@ class Pictures(ABC):
     def label_by_folder(self) -> None:
         """Take the folders' names as classes, where there are several with several pictures.
 
-        Those are the innermost whose names differ: of `cat/images/1.png` and `dog/images/1.png`, the
-        outer ones.
+        Those are the innermost whose names differ: of `cat/images/1.png` and `dog/images/1.png`,
+        the outer ones.
         """
         parents = [PurePosixPath(name).parent.parts for name in self.names]
         while all(parents) and len({parts[-1] for parts in parents}) == 1:

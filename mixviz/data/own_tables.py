@@ -237,7 +237,7 @@ def read_parquet(path: Path, file: str) -> ArrowTable:
 def read_npy(path: Path, file: str) -> np.ndarray:
     """Read an array, its header checked before anything is believed.
 
-    It is not mapped into memory: reading from a mapped file that someone cuts meanwhile ends the program.
+    It is not mapped into memory: where a mapped file is cut meanwhile, reading it ends the program.
     """
     with path.open("rb") as stream:
         dtype, shape = npy_header(stream, file)

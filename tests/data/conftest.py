@@ -1,4 +1,4 @@
-"""Tiny sets of images in the formats in which the real ones are published, and files of the user's own."""
+"""Tiny sets of images in the formats of the published ones, and files of the user's own."""
 
 import bz2
 import io

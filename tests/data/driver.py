@@ -1,4 +1,4 @@
-"""What the tests of the user's own files share: tables, pictures, archives, and how a file is refused."""
+"""What the tests of the user's own files share: tables, pictures, archives, refusals."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""The user's own tables: what becomes of good ones, and that bad ones leave one sentence and nothing else."""
+"""The user's own tables: what becomes of good ones; bad ones leave one sentence alone."""
 
 import io
 import os
