@@ -59,7 +59,8 @@ above, neither does alone), on MNIST and Fashion-MNIST diagonal covariances, whi
 MPCC on MNIST is explained beside its preset; AIM has one component; arcs are five strokes that k-means tells apart, so that a row there has
 points, or a component, at the wrong end of one. Before its components were fixed and its steps made to shrink, AMM on MNIST left the clusters it was
 taught, from 0.97 to 0.62. Runs made before commit 15755f6 took the most confident point of a component among its own points alone, which differs
-where components overlap; those before 7943819 took the first of several whose probability is rounded to 1.
+where components overlap; those before 7943819 took the first of several whose probability is rounded to 1,
+and those before bd7af1e compared probabilities, not their logarithms, which matters to mixtures of the data themselves.
 Starts from UMAP's clusters took the likeliest mixture before 17b3b74, of the three likeliest the one most like the others until
 29e115e, and take the likeliest of about equal weights since. On a map of MNIST all three are the same; of digits they were not compared. MPCC and AIM learned wrongly on images from 979d5a3 to 6675243; no row has such a run.
 
