@@ -55,8 +55,7 @@ def cluster(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """Carry on a run from its checkpoint."""
-    from mixviz.training.config import Plan
-    from mixviz.training.requests import check
+    from mixviz.training.requests import check, stored_plan
 
     store = RunStore()
     run = store.get(options.run)
@@ -69,7 +68,7 @@ def resume(options: argparse.Namespace) -> int:
         from mixviz.training.requests import change_epochs
 
         change_epochs(store, run, options.epochs)
-    check(Plan.from_json(store.get(run.id).config))
+    check(stored_plan(store, run.id))
     return _train_here(store, run.id, options.json)
 
 

@@ -119,8 +119,11 @@ def load_weights(folder: Path, model: MixtureModel) -> None:
         raise MixvizError(f"The weights of this run cannot be loaded ({_line(error)}).") from error
 
 
-def load_optimizers(folder: Path, model: MixtureModel, stream: torch.Generator) -> None:
+def load_optimizers(folder: Path, model: MixtureModel, stream: torch.Generator) -> bool:
     """Load optimiser moments and the noise stream, after `load_weights`.
+
+    Returns whether the stream goes on where it was: it cannot on another kind of device, where it is
+    left as it is.
 
     Raises
     ------
@@ -128,10 +131,13 @@ def load_optimizers(folder: Path, model: MixtureModel, stream: torch.Generator) 
         When the file is missing, damaged, or of another model.
     """
     try:
-        restore_moments(load_file(folder / "optimizer.safetensors"), model, stream)
+        moments = load_file(folder / "optimizer.safetensors")
+        same = moments[_STREAM].shape == stream.get_state().shape
+        restore_moments(moments, model, stream if same else None)
     except Exception as error:  # safetensors and torch raise many kinds
         reason = _line(error)
         raise MixvizError(f"The optimiser of this run cannot be loaded ({reason}).") from error
+    return same
 
 
 def _line(error: Exception) -> str:

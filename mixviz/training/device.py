@@ -1,6 +1,7 @@
 """Device, precision and random streams, chosen in one place."""
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +59,27 @@ def make_fabric(config: RunConfig, on_host: bool = False) -> "Fabric":
         fabric = fabric_of("cpu", "32-true")
     forget_forks()
     return fabric
+
+
+def devices_here(config: RunConfig, on_host: bool = False) -> RunConfig:
+    """Return how a run that has begun, maybe on another machine, is computed on this one.
+
+    A device that is not here becomes `auto`; where there are too few for its team, one computes the
+    same, to rounding, alone.
+
+    Raises
+    ------
+    MixvizError
+        When nothing here can compute it.
+    """
+    for changed in ({}, {"device": "auto"}):
+        found = config.model_copy(update=changed)
+        with suppress(MixvizError):
+            make_fabric(found, on_host)
+            return found
+    alone = config.model_copy(update={"device": "auto", "devices": 1})
+    make_fabric(alone, on_host)
+    return alone
 
 
 def forget_forks() -> None:

@@ -16,6 +16,7 @@ from mixviz.training import checkpoints
 from mixviz.training.config import Plan
 from mixviz.training.device import make_fabric, place, stream, stream_seed, use_threads
 from mixviz.training.epochs import mean_of_steps, shuffled_batches
+from mixviz.training.requests import stored_plan
 from mixviz.training.schedule import SLOW_STEPS
 from mixviz.training.team import Team, check_shares, share_batch_norms
 
@@ -46,7 +47,12 @@ class Loop(ABC):
 
     def set_up(self) -> None:
         """Load the data and make model, optimisers and random streams as before the first step."""
-        plan = Plan.from_json(self.store.get(self.run).config)
+        # A team has been put together as the plan says, by the process that asked for it.
+        plan = (
+            Plan.from_json(self.store.get(self.run).config)
+            if self.team
+            else stored_plan(self.store, self.run)
+        )
         self.plan, self.config = plan, plan.run
         self.data = plan.load(self.config.split)
         use_threads(self.config, self.data.shape)
@@ -108,7 +114,9 @@ class Loop(ABC):
         checkpoints.load_weights(self.folder, self.model)
         checkpoints.restore_live(state, self.model)
         if self.step < self.total and not self.model.converged():
-            checkpoints.load_optimizers(self.folder, self.model, self.noise)
+            goes_on = checkpoints.load_optimizers(self.folder, self.model, self.noise)
+            if not goes_on:
+                self.noise.manual_seed(stream_seed(self.config.seed, "noise", self.step))
         self._replayed = [e for e in self.store.events(self.run) if e.step >= self.step]
 
     # ---- loop ------------------------------------------------------------------------------

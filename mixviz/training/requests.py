@@ -1,14 +1,16 @@
 """What may be asked of a run from outside: to be made, and to change while it trains."""
 
+from dataclasses import replace
+
 import torch
 
 from mixviz.data import source
 from mixviz.errors import MixvizError
 from mixviz.models import build, create, invalid, model_class
 from mixviz.runs import Run, RunStore
-from mixviz.training.checkpoints import can_go_on
+from mixviz.training.checkpoints import can_go_on, has_checkpoint
 from mixviz.training.config import Plan, RunConfig
-from mixviz.training.device import make_fabric, stream
+from mixviz.training.device import devices_here, make_fabric, stream
 
 
 def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
@@ -20,6 +22,20 @@ def create_run(store: RunStore, plan: Plan, name: str = "") -> str:
         name=name,
         total_steps=0,
     )
+
+
+def stored_plan(store: RunStore, run: str) -> Plan:
+    """Return the plan of a run as it is trained here: what has begun goes on with the devices there are.
+
+    Raises
+    ------
+    MixvizError
+        When this version cannot read its configuration.
+    """
+    plan = Plan.from_json(store.get(run).config)
+    if not has_checkpoint(store.checkpoint_folder(run)):
+        return plan
+    return replace(plan, run=devices_here(plan.run, model_class(plan.model).on_host))
 
 
 def check(plan: Plan) -> None:

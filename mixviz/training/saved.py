@@ -16,7 +16,7 @@ from mixviz.training.checkpoints import (
     restore_live,
 )
 from mixviz.training.config import Plan
-from mixviz.training.device import make_fabric, place, stream, use_threads
+from mixviz.training.device import devices_here, make_fabric, place, stream, use_threads
 from mixviz.training.observe import evaluate
 
 
@@ -42,8 +42,9 @@ def load_run(store: RunStore, run: str) -> Saved:
     if not has_checkpoint(folder):
         raise MixvizError(f"Run {run} has no checkpoint.")
     stored = Plan.from_json(store.get(run).config)
-    # One process reads it, however many trained it.
-    plan = replace(stored, run=stored.run.model_copy(update={"devices": 1}))
+    # One process reads it, however many trained it, and wherever.
+    alone = stored.run.model_copy(update={"devices": 1})
+    plan = replace(stored, run=devices_here(alone, model_class(stored.model).on_host))
     state = load_state(folder)
     shape = source(plan.dataset).shape
     use_threads(plan.run, shape)

@@ -10,12 +10,13 @@ from typing import Any
 from mixviz.errors import MixvizError
 from mixviz.runs import Command, Event, RunStore, Status
 from mixviz.training import checkpoints
-from mixviz.training.config import Plan, RunConfig
+from mixviz.training.config import RunConfig
 from mixviz.training.device import make_fabric, stream_seed
 from mixviz.training.heartbeat import beating
 from mixviz.training.loop import Loop
 from mixviz.training.machine import commit, hardware
 from mixviz.training.observe import Diverged, Observer, evaluate
+from mixviz.training.requests import stored_plan
 from mixviz.training.schedule import slow_start_until
 from mixviz.training.snapshots import SnapshotTaker, check_weights
 from mixviz.training.team import Team, train_together
@@ -111,7 +112,7 @@ class Trainer(Loop):
     def _config_of_several(self) -> RunConfig | None:
         """How the run is trained, if that is on several devices."""
         with suppress(MixvizError):  # what is wrong with the plan is said where it is trained
-            config = Plan.from_json(self.store.get(self.run).config).run
+            config = stored_plan(self.store, self.run).run
             return config if config.devices > 1 else None
         return None
 
