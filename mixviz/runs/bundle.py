@@ -16,8 +16,8 @@ import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,12 +32,14 @@ from mixviz.runs.bundle_reader import (
     Progress,
     open_bundle,
 )
+from mixviz.runs.checkpoint import has_checkpoint
 from mixviz.runs.files import write_atomically
 from mixviz.runs.records import Status
 from mixviz.runs.store import RunStore
 
 SUFFIX = ".mixviz"
-CHECKPOINT_FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
+_MOMENTS = "optimizer.safetensors"
+CHECKPOINT_FILES = ("model.safetensors", _MOMENTS, "state.json")
 _PATH = re.compile(r"(?<![\w.:/\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"/\\]+[/\\])+([^\s'\"/\\]*)")
 _CHUNK = 1 << 20
 
@@ -65,7 +67,8 @@ def export_run(
     Raises
     ------
     MixvizError
-        When there is no such run, it is larger than a bundle may be, or the file cannot be written.
+        When there is no such run, its checkpoint is not whole, it is larger than a bundle may be, or
+        the file cannot be written.
     """
     path = Path(path)
     run = store.get(run_id)
@@ -81,11 +84,8 @@ def export_run(
         raise MixvizError(
             f"Run {run.id} does not fit in a bundle because of its {field}."
         ) from error
-    needed = [
-        name
-        for name in CHECKPOINT_FILES
-        if run.status is not Status.FINISHED or name != "optimizer.safetensors"
-    ]
+    left_out = {_MOMENTS} if run.status is Status.FINISHED else set()
+    wanted = [name for name in CHECKPOINT_FILES if name not in left_out]
     curves = [[step, epoch, _portable(terms)] for step, epoch, terms in store.terms(run.id)]
     events = [[e.step, e.field, e.value, e.previous] for e in store.events(run.id)]
     named = names.as_json(names.given_names(store, run.id))
@@ -105,7 +105,7 @@ def export_run(
                 text = json.dumps(value, allow_nan=False).encode()
                 archive.writestr(_entry(name), text)
                 size += len(text)
-            for name, source in _open_checkpoint(store.checkpoint_folder(run.id), needed, stack):
+            for name, source in _open_checkpoint(store.checkpoint_folder(run.id), wanted, stack):
                 size += _copy(source, archive, f"checkpoint/{name}")
             for done, name in enumerate(["subsample.npz", *moments]):
                 with suppress(FileNotFoundError), (folder / name).open("rb") as source:
@@ -122,20 +122,31 @@ def export_run(
 
 
 def _open_checkpoint(
-    folder: Path, needed: Sequence[str], stack: ExitStack
+    folder: Path, wanted: list[str], stack: ExitStack
 ) -> list[tuple[str, BinaryIO]]:
-    """Open the files of one and the same checkpoint, which a trainer replaces as a whole folder."""
+    """Open the files of one and the same checkpoint, which a trainer replaces as a whole folder.
+
+    None where there is no checkpoint; no moments where it has none, as after an import.
+    """
+    if not has_checkpoint(folder) and not folder.exists():
+        return []
+    reason = "it was replaced again and again"
     for _ in range(5):
         files: list[tuple[str, BinaryIO]] = []
         try:
             before = folder.stat()
-            for name in needed:
-                files.append((name, stack.enter_context((folder / name).open("rb"))))
+            for name in wanted:
+                with suppress(FileNotFoundError) if name == _MOMENTS else nullcontext():
+                    files.append((name, stack.enter_context((folder / name).open("rb"))))
             if os.path.samestat(before, folder.stat()):
                 return files
-        except FileNotFoundError:
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename}"
             time.sleep(0.02)
-    return []
+    raise MixvizError(
+        f"The run's checkpoint cannot be read ({reason}); export it again, and if that does not help "
+        "train the run anew."
+    )
 
 
 def _copy(source: BinaryIO, archive: zipfile.ZipFile, name: str) -> int:

@@ -148,8 +148,8 @@ class RunStore(Catalogue, Curves, Steering):
                     else f"Run {run} is being trained by {where}; pause or stop it first."
                 )
             db.execute(
-                "UPDATE runs SET owner = ?, host = ?, pid = ?, heartbeat = ?, status = ?, message = '',"
-                " result = '{}' WHERE id = ?",
+                "UPDATE runs SET owner = ?, host = ?, pid = ?, heartbeat = ?, status = ?, message = ''"
+                " WHERE id = ?",
                 (owner, socket.gethostname(), os.getpid(), time.time(), Status.RUNNING, run),
             )
             if found.status is not Status.QUEUED:
@@ -172,13 +172,14 @@ class RunStore(Catalogue, Curves, Steering):
     ) -> bool:
         """Write the heartbeat and the terms (step, epoch, terms) that came since the last.
 
+        Scores are those of the step at which they were made: a run at another step has none.
         Returns whether the run is still this owner's.
         """
         with self._exclusive() as db:
             changed = db.execute(
-                "UPDATE runs SET heartbeat = ?, step = ?, seconds = ?, samples_per_second = ?"
-                " WHERE id = ? AND owner = ?",
-                (time.time(), step, seconds, samples_per_second, run, owner),
+                "UPDATE runs SET heartbeat = ?, step = ?, seconds = ?, samples_per_second = ?,"
+                " result = CASE WHEN step = ? THEN result ELSE '{}' END WHERE id = ? AND owner = ?",
+                (time.time(), step, seconds, samples_per_second, step, run, owner),
             ).rowcount
             if changed:
                 db.executemany(

@@ -186,6 +186,7 @@ class Trainer(Loop):
     def begin(self) -> None:
         """Forget what an earlier try left, and let the model see all the data."""
         self.store.rewind(self.run, -1)
+        self.store.update(self.run, result={})
         super().begin()
         self._reported()
         self.store.write_subsample(self.run, self.observer.subsample)

@@ -119,6 +119,35 @@ def test_bundle_of_an_import_is_the_same_bundle(path, other, tmp_path):
     assert (tmp_path / "again.mixviz").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.INTERRUPTED])
+def test_imported_run_is_exported_with_its_model_whatever_became_of_it(
+    path, other, tmp_path, status
+):
+    run = import_run(other, path)
+    assert not (other.checkpoint_folder(run) / "optimizer.safetensors").exists()
+    other.update(run, status=status)
+    export_run(other, run, tmp_path / "again.mixviz")
+    with zipfile.ZipFile(tmp_path / "again.mixviz") as archive:
+        files = {name for name in archive.namelist() if name.startswith("checkpoint/")}
+    assert files == {"checkpoint/model.safetensors", "checkpoint/state.json"}
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "state.json"])
+def test_run_whose_checkpoint_is_not_whole_is_not_exported(store, run, tmp_path, lost):
+    (store.checkpoint_folder(run) / lost).unlink()
+    with pytest.raises(MixvizError, match=f"checkpoint cannot be read .*{lost}"):
+        export_run(store, run, tmp_path / "run.mixviz")
+    assert not list(tmp_path.glob("*.mixviz"))
+
+
+def test_run_killed_while_its_checkpoint_was_replaced_is_exported_with_it(store, run, tmp_path):
+    folder = store.checkpoint_folder(run)
+    folder.rename(folder.with_name(".checkpoint.old"))
+    export_run(store, run, tmp_path / "run.mixviz")
+    with zipfile.ZipFile(tmp_path / "run.mixviz") as archive:
+        assert "checkpoint/model.safetensors" in archive.namelist()
+
+
 def test_beginning_of_an_id_is_enough(store, run, tmp_path):
     export_run(store, run[:12], tmp_path / "run.mixviz")
     assert peek(tmp_path / "run.mixviz").id == run

@@ -1,6 +1,7 @@
 """Tests that a run which was stopped or killed ends in the bits of one that was not."""
 
 import random
+import shutil
 import time
 
 import numpy as np
@@ -279,3 +280,41 @@ def test_finished_run_from_a_file_is_scored_again_without_its_moments(store, tmp
     assert other.get(run).result["accuracy"] == store.get(run).result["accuracy"]
     weights = [load_file(s.checkpoint_folder(run) / "model.safetensors") for s in (store, other)]
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
+
+
+def killed(*_):
+    """Die in place of what this is put for."""
+    raise Killed
+
+
+def test_shared_run_killed_while_it_is_scored_again_loses_nothing(store, tmp_path, monkeypatch):
+    run = finish(store, begin(store))
+    export_run(store, run, tmp_path / "run.mixviz")
+    other, third = RunStore(tmp_path / "other"), RunStore(tmp_path / "third")
+    import_run(other, tmp_path / "run.mixviz")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "evaluate", killed)
+        kill(other, run)
+    assert other.get(run).result == store.get(run).result
+    export_run(other, run, tmp_path / "again.mixviz")
+    import_run(third, tmp_path / "again.mixviz")
+    finish(third, run)
+    assert third.get(run).result["accuracy"] == store.get(run).result["accuracy"]
+
+
+def test_scores_are_of_the_step_that_was_scored(store, eager):
+    run = finish(store, begin(store, epochs=2))
+    config = store.get(run).config
+    config["run"]["epochs"] = 3
+    store.update(run, config=config)
+    assert Trainer(store, run, lambda *_: store.send(run, "stop")).train() is Status.STOPPED
+    assert store.get(run).step > 20
+    assert store.get(run).result == {}
+
+
+def test_run_begun_anew_has_no_scores_of_before(store, monkeypatch):
+    run = finish(store, begin(store))
+    shutil.rmtree(store.checkpoint_folder(run))
+    monkeypatch.setattr(MODELS["gmvae-v2"], "prepare", killed)
+    kill(store, run)
+    assert store.get(run).result == {}
