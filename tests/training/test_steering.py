@@ -11,7 +11,7 @@ from mixviz.data import load
 from mixviz.errors import MixvizError
 from mixviz.models import model_class
 from mixviz.runs import Event, Status
-from mixviz.training import device, heartbeat, trainer
+from mixviz.training import device, heartbeat
 from mixviz.training.config import RunConfig
 from mixviz.training.jobs import Jobs
 from mixviz.training.requests import check_live
@@ -247,6 +247,6 @@ def test_heartbeat_goes_on_while_one_piece_of_work_takes_long(store, monkeypatch
             time.sleep(0.03)
             beats.append(store.get(run).heartbeat)
 
-    monkeypatch.setattr(trainer, "load", lambda *arguments: slow() or load(*arguments))
+    monkeypatch.setattr("mixviz.training.config.load", lambda *given: slow() or load(*given))
     assert Trainer(store, run).train() is Status.FINISHED
     assert len(set(beats)) > 5
