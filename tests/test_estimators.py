@@ -127,6 +127,25 @@ def test_a_grid_search_chooses_by_the_bound(points):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+def test_a_grid_search_chooses_what_is_of_the_run(points):
+    grid = {"batch_size": np.array([10, 20]), "epochs": np.array([1, 2])}
+    search = GridSearchCV(clone(QUICK[0]), grid, cv=2, error_score="raise").fit(points[0])
+    assert len(search.best_estimator_.history_) == search.best_params_["epochs"]
+
+
+@pytest.mark.parametrize("epochs", [3.0, "3", np.float64(3)])
+def test_epochs_are_what_they_are_validated_as(points, epochs):
+    fitted = clone(QUICK[0]).set_params(epochs=epochs, batch_size=20.0).fit(points[0])
+    assert len(fitted.history_) == 3
+    np.testing.assert_array_equal(fitted.labels_, clone(QUICK[0]).fit(points[0]).labels_)
+
+
+def test_batch_size_changed_to_nonsense_between_epochs_is_a_value_error(points):
+    fitted = clone(QUICK[0]).fit(points[0])
+    with pytest.raises(ValueError, match="batch_size"):
+        fitted.set_params(batch_size=0).partial_fit(points[0])
+
+
 def test_a_grid_search_chooses_by_any_scorer_where_there_is_no_bound(points):
     x, labels = points
     search = GridSearchCV(

@@ -91,10 +91,11 @@ class MixtureEstimator(
             When a term of the objective is not finite; `history_` and `model_` stay as they are.
         """
         x = self._start(X)
+        epochs = self._run_config().epochs
         with tqdm(
-            total=self.epochs, desc=type(self).__name__, unit="epoch", disable=not self.verbose
+            total=epochs, desc=type(self).__name__, unit="epoch", disable=not self.verbose
         ) as bar:
-            for _ in range(self.epochs):
+            for _ in range(epochs):
                 bar.set_postfix(self._epoch(x, prepared=True), refresh=False)
                 bar.update()
         self.labels_ = self._encode(x).assignments.astype(np.int64)
@@ -158,7 +159,9 @@ class MixtureEstimator(
         Only of the data that the model was prepared for does it know the rows.
         """
         epoch, model = len(self.history_), self.model_
-        order = shuffled_batches(len(x), self.batch_size, self.seed_, epoch, x.device)
+        with _value_errors():
+            size = self._run_config().batch_size
+        order = shuffled_batches(len(x), size, self.seed_, epoch, x.device)
         pretraining = getattr(model, "pretraining", False)
         before = "pretrain_" if pretraining and hasattr(self, "pretrain_learning_rate") else ""
         with self._threads(), _value_errors():
