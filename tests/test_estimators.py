@@ -133,6 +133,23 @@ def test_a_grid_search_chooses_what_is_of_the_run(points):
     assert len(search.best_estimator_.history_) == search.best_params_["epochs"]
 
 
+def test_labels_of_an_earlier_fit_are_not_those_of_the_next(points):
+    x, _ = points
+    seen = []
+
+    def look(estimator, epoch, terms):
+        seen.append(hasattr(estimator, "labels_"))
+        if len(seen) > 3:
+            raise KeyboardInterrupt
+
+    estimator = clone(QUICK[0]).set_params(callbacks=[look]).fit(x)
+    assert len(estimator.labels_) == len(x)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(x[:50])
+    assert not any(seen)
+    assert not hasattr(estimator, "labels_")
+
+
 @pytest.mark.parametrize("epochs", [3.0, "3", np.float64(3)])
 def test_epochs_are_what_they_are_validated_as(points, epochs):
     fitted = clone(QUICK[0]).set_params(epochs=epochs, batch_size=20.0).fit(points[0])

@@ -128,8 +128,9 @@ class MixtureEstimator(
         X is the whole data, or the first part of them. What they are refused for leaves an estimator
         that is not fitted.
         """
-        if hasattr(self, "model_"):
-            del self.model_
+        for name in ("model_", "labels_"):  # of an earlier fit
+            if hasattr(self, name):
+                delattr(self, name)
         x = self._observations(X, reset=True, fewest=2)
         with _value_errors():
             device = make_fabric(self._run_config()).device

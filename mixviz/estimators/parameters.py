@@ -42,7 +42,7 @@ covariances_ : ndarray (n_components, D) or (n_components, D, D)
 weights_ : ndarray (n_components,)
     Their probabilities.
 labels_ : ndarray (n_samples,)
-    Most probable component of each training observation.
+    Most probable component of each training observation, there once the last epoch is over.
 history_ : list of dict
     Terms of the objective by epoch, means over the epoch; `pandas.DataFrame(history_)` is a table.
 n_features_in_ : int
