@@ -538,6 +538,17 @@ def test_app_says_where_it_opens_and_opens_there(monkeypatch, capsys, given):
     assert f"http://127.0.0.1:{used}" in capsys.readouterr().out
 
 
+def test_an_app_started_again_has_the_port_it_had(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        with socket.create_connection(address) as browser:
+            server.accept()[0].close()  # first, so that the system remembers the connection here
+            assert browser.recv(1) == b""
+        monkeypatch.setattr(app, "_PORT", address[1])
+        assert app._free_port("127.0.0.1") > address[1]
+    assert app._free_port("127.0.0.1") == address[1]
+
+
 def test_listing_and_steering_runs_do_not_import_torch(run):
     program = (
         "import sys; from mixviz.cli import main; main(['runs']); main(['stop', 'nope']);"

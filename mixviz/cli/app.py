@@ -42,6 +42,9 @@ def _free_port(address: str) -> int:
     """Return the first port from Streamlit's usual one on that nobody listens to."""
     for port in range(_PORT, _PORT + 100):
         with socket.socket() as tried, suppress(OSError):
+            if os.name != "nt":  # there it would bind to a port that another listens to
+                # As the server does: connections of one that has just ended take no port.
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((address, port))
             return port
     return _PORT
