@@ -17,7 +17,9 @@ import torch
 from mixviz import __version__
 from mixviz.cli import app, main
 from mixviz.data import SOURCES
+from mixviz.data.downloads import data_root
 from mixviz.errors import MixvizError
+from mixviz.home import default_home
 from mixviz.models import MODELS, presets
 from mixviz.runs import RunStore, Status
 from mixviz.training import sensible
@@ -547,6 +549,28 @@ def test_an_app_started_again_has_the_port_it_had(monkeypatch):
         monkeypatch.setattr(app, "_PORT", address[1])
         assert app._free_port("127.0.0.1") > address[1]
     assert app._free_port("127.0.0.1") == address[1]
+
+
+def test_folders_given_from_where_one_is_are_the_same_in_the_app(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIXVIZ_HOME", "my runs")
+    monkeypatch.setenv("MIXVIZ_DATA", "../data")
+    popen = subprocess.Popen
+
+    def instead(command, **surroundings):
+        program = (
+            "from mixviz.data.downloads import data_root; from mixviz.home import default_home;"
+            "print(default_home(), data_root(), sep=chr(10))"
+        )
+        with (tmp_path / "said").open("w") as said:
+            return popen([sys.executable, "-c", program], stdout=said, **surroundings)
+
+    monkeypatch.setattr(subprocess, "Popen", instead)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main(["app"]) == 0
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said == [str(tmp_path / "my runs"), str(tmp_path / "../data")]
+    assert said == [str(default_home()), str(data_root())]
 
 
 def test_listing_and_steering_runs_do_not_import_torch(run):

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from mixviz.errors import MixvizError
+from mixviz.home import named_folder
 
 _PORT = 8501  # where Streamlit serves unless told otherwise
 
@@ -25,10 +26,12 @@ def app(options: argparse.Namespace) -> int:
     given, _ = reader.parse_known_args(options.rest)
     port = given.port or _free_port(given.address)
     print(f"mixviz opens at http://{given.address}:{port} (Ctrl-C ends it)", flush=True)
+    folders = {name: named_folder(name) for name in ("MIXVIZ_HOME", "MIXVIZ_DATA")}
     with subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(app_file())]
         + ["--server.port", str(port), *options.rest],
         cwd=app_file().parent,  # where the configuration lies
+        env=os.environ | {name: str(folder) for name, folder in folders.items() if folder},
     ) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         while True:

@@ -1,6 +1,5 @@
 """Files of data sets: the folder they lie in, and how they get there from the network."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -8,15 +7,14 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from mixviz.home import named_folder
+
 Progress = Callable[[float], None]
 
 
 def data_root() -> Path:
     """Folder that holds downloaded data: `MIXVIZ_DATA`, else the user's cache folder."""
-    configured = os.environ.get("MIXVIZ_DATA")
-    return (
-        Path(os.path.expanduser(configured)) if configured else user_cache_path("mixviz") / "data"
-    )
+    return named_folder("MIXVIZ_DATA") or user_cache_path("mixviz") / "data"
 
 
 @dataclass(frozen=True)
