@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -187,6 +188,37 @@ def test_run_that_failed_says_why(home, capsys, monkeypatch):
     assert status == 1
     assert "Traceback" not in err
     assert "failed: These data have no clusters." in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("all_of_it", [True, False])
+def test_run_that_a_full_disk_ends_says_so(home, capsys, monkeypatch, all_of_it):
+    def full(*_, **__):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(RunStore, "beat", full)
+    if all_of_it:
+        monkeypatch.setattr(RunStore, "release", full)
+    status, out, err = call(capsys, "train", *SHORT, "--json")
+    assert status == 1
+    assert "Traceback" not in err
+    assert "failed: OperationalError: database or disk is full" in err.splitlines()[-1]
+    assert json.loads(out)["status"] == "failed"
+    if not all_of_it:
+        assert RunStore(home).runs()[0].message == "OperationalError: database or disk is full"
+
+
+def test_what_a_disk_refuses_is_said_in_one_line(home, capsys, monkeypatch):
+    home.mkdir()
+    (home / "runs").write_text("in the way of the folder")
+    assert "Not a directory" in refusal(capsys, "train", *SHORT)
+
+    def refuse(*_):
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(RunStore, "send", refuse)
+    run = create_run(RunStore(home.with_name("other")), plan(), "")
+    monkeypatch.setenv("MIXVIZ_HOME", str(home.with_name("other")))
+    assert "attempt to write a readonly database" in refusal(capsys, "stop", run)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

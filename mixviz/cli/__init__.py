@@ -5,6 +5,7 @@ Everything that imports PyTorch is imported by the command that needs it: listin
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ The same command again trains only what is missing, and carries on what was inte
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status: 0 done, 1 the run ended badly, 2 bad usage."""
+    """Run the program; returns its exit status: 0 done, 1 the run ended badly, 2 bad usage or disk."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command is not app.app:
@@ -50,7 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at its end, into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, sqlite3.Error) as error:
+        print(f"mixviz: {_unwritten(error)}", file=sys.stderr)
+        return 2
     return status
+
+
+def _unwritten(error: OSError | sqlite3.Error) -> str:
+    """Say what a file, or the run store, could not do."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{reason}; see that there is room on the disk and that its folders are yours to write."
 
 
 class _Parser(argparse.ArgumentParser):

@@ -93,7 +93,8 @@ def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
-        status = Trainer(store, run, progress).train()
+        trainer = Trainer(store, run, progress)
+        status = trainer.train()
     finished = store.get(run)
     if as_json:
         seen = {name: getattr(finished, name) for name in _ALWAYS}
@@ -102,7 +103,7 @@ def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
     else:
         report_run(finished)
     if status in (Status.DIVERGED, Status.FAILED):
-        print(f"mixviz: run {run} {status}: {finished.message}", file=sys.stderr)
+        print(f"mixviz: run {run} {status}: {finished.message or trainer.message}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -62,6 +63,7 @@ class Trainer(Loop):
         super().__init__(store, run, team)
         self.owner = owner or secrets.token_hex(8)
         self.progress = progress
+        self.message = ""  # why the run ended as it did
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._changes: list[tuple[str, float]] = []  # that the rest of the team does not know of
 
@@ -103,11 +105,17 @@ class Trainer(Loop):
         finally:
             if taker:
                 taker.close()
-        with suppress(Lost):
+        with suppress(Lost, sqlite3.Error):
             if self._rows:
                 self._beat()
-        self.store.release(self.run, self.owner, status, message)
+        self._release(status, message)
         return status
+
+    def _release(self, status: Status, message: str) -> None:
+        """Give the run up; where a full disk keeps that from the store, whoever asked is told."""
+        self.message = message
+        with suppress(sqlite3.Error):
+            self.store.release(self.run, self.owner, status, message)
 
     def _config_of_several(self) -> RunConfig | None:
         """How the run is trained, if that is on several devices."""
@@ -127,7 +135,7 @@ class Trainer(Loop):
         except MixvizError as error:
             message = str(error)
         # Of no effect where the leader has released the run.
-        self.store.release(self.run, self.owner, Status.FAILED, message)
+        self._release(Status.FAILED, message)
         return self.store.get(self.run).status
 
     # ---- start -----------------------------------------------------------------------------
