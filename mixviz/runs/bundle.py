@@ -28,10 +28,10 @@ from mixviz.runs import names
 from mixviz.runs.bundle_reader import (
     MAX_BYTES,
     MAX_MEMBERS,
-    BundledRun,
     Progress,
     open_bundle,
 )
+from mixviz.runs.bundle_records import BundledRun
 from mixviz.runs.checkpoint import has_checkpoint
 from mixviz.runs.files import write_atomically
 from mixviz.runs.records import Status

@@ -13,21 +13,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, NoReturn
+from typing import IO, NoReturn
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, field_validator
-from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
 from mixviz.arrays import read_header
 from mixviz.errors import MixvizError
 from mixviz.runs import names, snapshots
-from mixviz.runs.catalogue import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
-from mixviz.runs.records import Event, Status
+from mixviz.runs.bundle_records import EVENTS, FORMAT, TERMS, BundledRun, Header, Moment, Shared
+from mixviz.runs.checkpoint import read_state
+from mixviz.runs.records import Event
 from mixviz.runs.snapshots import Snapshot, Subsample
 
-FORMAT: Literal[1] = 1
 MAX_MEMBERS = 1_024  # as many snapshots as a run may keep, and what else there is
 MAX_BYTES = 2_000_000_000  # unpacked, and what an archive inside the bundle unpacks to
 MAX_RATIO = 200  # unpacked to packed
@@ -43,83 +41,6 @@ _MEMBER = re.compile(
 _CHUNK = 1 << 20
 
 Progress = Callable[[float], object]
-_Count = Annotated[int, Field(ge=0, le=2**53)]
-_Positive = Annotated[int, Field(ge=1, le=2**53)]
-_Amount = Annotated[FiniteFloat, Field(ge=0)]
-_Name = Annotated[str, Field(min_length=1, max_length=200)]
-_CONFIG = {"dataset": str, "model": str, "settings": dict, "run": dict}
-
-
-class _Header(BaseModel):
-    """The part of run.json that every version of the format has."""
-
-    format: int
-
-
-class BundledRun(BaseModel):
-    """What run.json holds: the durable fields of a run, nothing of the machine it ran on."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    format: Literal[1] = FORMAT
-    id: str = Field(pattern=r"^[0-9A-Za-z-]{1,64}$")
-    created: _Amount
-    name: str = Field(max_length=1_000)
-    model: _Name
-    dataset: _Name
-    config: dict[str, Any]
-    status: Status
-    message: str = Field(max_length=100_000)
-    step: _Count
-    total_steps: _Count
-    steps_per_epoch: _Positive
-    seconds: _Amount
-    samples_per_second: _Amount
-    verdict: str = Field(max_length=10_000)
-    result: dict[str, Any]
-    tags: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=LONGEST_TAG)]],
-        Field(max_length=MOST_TAGS),
-    ] = []
-    note: str = Field("", max_length=LONGEST_NOTE)
-
-    @field_validator("config")
-    @classmethod
-    def _whole(cls, config: dict[str, Any]) -> dict[str, Any]:
-        if any(not isinstance(config.get(name), kind) for name, kind in _CONFIG.items()):
-            raise ValueError("not the configuration of a run")
-        return config
-
-
-class _Moment(BaseModel):
-    """The plain part of a snapshot; a diverged run has terms that are not finite."""
-
-    model_config = ConfigDict(strict=True)
-
-    step: _Count
-    epoch: _Amount
-    seconds: _Amount
-    terms: dict[_Name, float]
-    metrics: dict[_Name, float]
-    verdict: str = Field(max_length=10_000)
-    plane: Literal["latent", "pca"]
-
-
-class _Shared(BaseModel):
-    """The plain part of a subsample."""
-
-    model_config = ConfigDict(strict=True)
-
-    label_names: list[Annotated[str, Field(max_length=1_000)]]
-    split: _Name
-
-
-_Terms = TypeAdapter(
-    list[tuple[_Count, _Amount, dict[_Name, FiniteFloat | None]]], config=ConfigDict(strict=True)
-)
-_Events = TypeAdapter(
-    list[tuple[_Count, _Name, FiniteFloat, FiniteFloat]], config=ConfigDict(strict=True)
-)
 
 
 class _Refused(Exception):
@@ -217,7 +138,7 @@ class Bundle:
         """Return the checked run.json."""
         text = self._read("run.json", MAX_RUN_BYTES)
         with _reading("run.json"):
-            version = _Header.model_validate_json(text).format
+            version = Header.model_validate_json(text).format
             if version != FORMAT:
                 raise _Refused(
                     f"has format {version}, and this version of mixviz reads format {FORMAT}; "
@@ -231,7 +152,7 @@ class Bundle:
         """Return the rows of the training curves; null stands for what was not finite."""
         text = self._read("terms.json") if "terms.json" in self.members else b"[]"
         with _reading("terms.json"):
-            rows = _Terms.validate_json(text)
+            rows = TERMS.validate_json(text)
             _increasing([row[0] for row in rows])
         return [
             (step, epoch, {k: math.nan if v is None else v for k, v in terms.items()})
@@ -242,7 +163,7 @@ class Bundle:
         """Return the changes of live fields."""
         text = self._read("events.json") if "events.json" in self.members else b"[]"
         with _reading("events.json"):
-            rows = _Events.validate_json(text)
+            rows = EVENTS.validate_json(text)
             _increasing(sorted(row[:2] for row in rows))
         return [Event(*row) for row in rows]
 
@@ -271,8 +192,8 @@ class Bundle:
         """Return a snapshot's row (step, epoch, metrics, terms, verdict) of the catalogue."""
         with _reading(name):
             snapshot = snapshots.read_snapshot(folder / name)
-            plain = {item: getattr(snapshot, item) for item in _Moment.model_fields}
-            moment = _Moment.model_validate(plain)
+            plain = {item: getattr(snapshot, item) for item in Moment.model_fields}
+            moment = Moment.model_validate(plain)
             if name != f"snapshots/{moment.step:09d}.npz":
                 raise ValueError("the snapshot is of another step")
             _check_snapshot(snapshot)
@@ -286,12 +207,11 @@ class Bundle:
                 with safe_open(path, framework="np") as tensors:
                     tensors.keys()
             elif path.suffix == ".json":
-                value = from_json(path.read_bytes(), allow_inf_nan=False)
-                json.dumps(value, allow_nan=False)
+                json.dumps(read_state(path.read_bytes()), allow_nan=False)
             elif name == "subsample.npz":
                 shared = asdict(snapshots.read_subsample(path))
                 shared["label_names"] = list(shared["label_names"])
-                _Shared.model_validate({k: shared[k] for k in _Shared.model_fields})
+                Shared.model_validate({k: shared[k] for k in Shared.model_fields})
                 _check_subsample(Subsample(**shared))
 
     def _check_arrays(self, path: Path, name: str, record: type) -> None:

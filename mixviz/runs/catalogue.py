@@ -19,6 +19,7 @@ Shelf = Literal["active", "archived", "deleted"]
 SHELVES: tuple[Shelf, ...] = ("active", "archived", "deleted")
 UNDO_SECONDS = 7 * 24 * 3600  # how long a deleted run can be brought back
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTE = 20, 40, 5_000
+LATEST = 253_402_300_799  # seconds since the epoch at which the calendar of Python ends
 
 # Settings that change where a run is computed or how it is watched, not what it learns, and its seed.
 OBSERVING = {
@@ -94,7 +95,9 @@ class Catalogue(Database):
         ]
         table[["shipped", "steered"]] = table[["shipped", "steered"]].astype(bool)
         numbers = ["seed", "components", "samples", *(n for n in _SCORES if n != "split")]
-        table[numbers] = table[numbers].astype(float)
+        # One odd run that was taken in by an earlier version leaves the others as they are.
+        table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
+        table["created"] = table["created"].clip(upper=LATEST)
         return table.drop(
             columns=["step", "total_steps", "steps_per_epoch", "heartbeat", "host", "pid"]
         )

@@ -7,8 +7,32 @@ from collections.abc import Mapping
 from contextlib import suppress
 from operator import methodcaller
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from mixviz.runs.files import write_atomically
+
+
+class _State(BaseModel):
+    """What every checkpoint holds beside tensors."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    step: Annotated[int, Field(ge=0, le=2**53)]
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
+    live: dict[str, FiniteFloat]
+
+
+def read_state(content: bytes) -> dict[str, Any]:
+    """Return the step, the training seconds, the live settings and what else state.json holds.
+
+    Raises
+    ------
+    ValueError
+        When one of them is missing or is no number.
+    """
+    return _State.model_validate_json(content).model_dump()
 
 
 def put_checkpoint(folder: Path, files: Mapping[str, bytes]) -> None:

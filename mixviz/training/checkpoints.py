@@ -12,7 +12,7 @@ from torch import Tensor
 from mixviz.errors import MixvizError
 from mixviz.models import MixtureModel, invalid
 from mixviz.runs.checkpoint import has_checkpoint as has_checkpoint
-from mixviz.runs.checkpoint import put_checkpoint
+from mixviz.runs.checkpoint import put_checkpoint, read_state
 
 _STREAM = "stream"
 
@@ -80,12 +80,17 @@ def can_go_on(folder: Path) -> bool:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Return the plain values of a checkpoint."""
+    """Return the plain values of a checkpoint.
+
+    Raises
+    ------
+    MixvizError
+        When the file is missing or damaged.
+    """
     try:
-        state: dict[str, Any] = json.loads((folder / "state.json").read_bytes())
+        return read_state((folder / "state.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise MixvizError(f"The checkpoint cannot be read ({error}).") from error
-    return state
+        raise MixvizError(f"The checkpoint cannot be read ({_line(error)}).") from error
 
 
 def restore_live(state: dict[str, Any], model: MixtureModel) -> None:

@@ -228,7 +228,9 @@ def test_export_of_a_run_that_is_being_trained(store, run, other, tmp_path):
             fresh.mkdir()
             for name in bundle.CHECKPOINT_FILES[:2]:
                 (fresh / name).write_bytes(weights)
-            (fresh / "state.json").write_text(json.dumps({"step": step}))
+            (fresh / "state.json").write_text(
+                json.dumps({"step": step, "seconds": 1.0, "live": {}})
+            )
             folder.rename(folder.with_name(".checkpoint.old"))
             fresh.rename(folder)
             for file in folder.with_name(".checkpoint.old").iterdir():
@@ -761,7 +763,14 @@ def test_rows_that_no_run_has(path, other, member, rows):
         {"config": make_config() | {"settings": None}},
         {"config": make_config() | {"run": []}},
         {"config": make_config() | {"model": 1}},
-        {"result": {"accuracy": float("inf")}},
+        {"created": 1e300},
+        {"result": {"nmi": float("inf")}},
+        {"result": {"accuracy": 0.5}},
+        {"result": {"accuracy": {"hungarian": "z"}}},
+        {"result": {"silhouette": "0.5"}},
+        {"result": {"effective_components": [1.0]}},
+        {"result": {"terms": {"objective": "low"}}},
+        {"result": {"split": 3}},
         {"tags": ["x" * 41]},
         {"tags": ["x"] * 21},
         {"tags": "x"},
@@ -799,3 +808,34 @@ def test_runs_are_read_without_pytorch():
         "assert not {'torch', 'streamlit', 'plotly'} & set(sys.modules), 'imported'"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+STATE = {"step": 20, "seconds": 5.5, "live": {"eta": 0.125}}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        [],
+        {key: STATE[key] for key in ("step", "seconds")},
+        {key: STATE[key] for key in ("step", "live")},
+        {key: STATE[key] for key in ("seconds", "live")},
+        STATE | {"step": "20"},
+        STATE | {"step": -1},
+        STATE | {"seconds": None},
+        STATE | {"live": ["eta"]},
+        STATE | {"live": {"eta": "high"}},
+        STATE | {"more": float("nan")},
+    ],
+)
+def test_checkpoint_that_does_not_say_where_it_is(path, other, state):
+    rewrite(path, **{"checkpoint/state.json": json.dumps(state)})
+    assert_refused(other, path, "its member checkpoint/state.json cannot be read")
+
+
+def test_checkpoint_of_a_later_version_may_say_more(path, other):
+    state = json.dumps(STATE | {"more": [1]})
+    rewrite(path, **{"checkpoint/state.json": state})
+    run = import_run(other, path)
+    assert (other.checkpoint_folder(run) / "state.json").read_text() == state

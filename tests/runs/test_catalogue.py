@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -37,6 +38,16 @@ def test_table_has_a_row_for_every_run(store):
     assert table.loc[new, "name"] == "Second"
     assert table.loc[new, "status"] == "diverged"
     assert table["hungarian"].isna().tolist() == [True, False]
+
+
+def test_one_odd_run_leaves_the_table_of_the_others(store):
+    good = add(store, result=result(0.25))
+    odd = add(store, result={"accuracy": {"hungarian": "z"}, "nmi": [1], "ari": {}, "split": 3})
+    store.update(odd, created=1e300)
+    table = store.table().set_index("id")
+    assert table.loc[good, ["hungarian", "nmi"]].tolist() == [0.25, 0.25]
+    assert table.loc[odd, ["hungarian", "nmi", "ari"]].isna().all()
+    assert datetime.fromtimestamp(table.loc[odd, "created"], UTC).year == 9999
 
 
 def test_variants_differ_in_more_than_the_seed(store):

@@ -104,7 +104,7 @@ def test_crash_between_the_renames_is_mended(saved):
 def test_crash_after_the_renames_leaves_the_new_checkpoint(saved):
     old = saved.with_name(".checkpoint.old")
     shutil.copytree(saved, old)
-    (saved / "state.json").write_text('{"step": 4}')
+    (saved / "state.json").write_text('{"step": 4, "seconds": 1, "live": {}}')
     assert checkpoints.has_checkpoint(saved)
     assert checkpoints.load_state(saved)["step"] == 4
 
@@ -155,6 +155,14 @@ def test_damaged_file_is_named_in_one_line(saved, file, damage):
     damage(saved / file)
     with pytest.raises(MixvizError, match="cannot be") as caught:
         load(saved, file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", ["{}", "[]", '{"step": "3", "seconds": 1, "live": {}}'])
+def test_state_that_says_too_little_is_refused_in_one_line(saved, state):
+    (saved / "state.json").write_text(state)
+    with pytest.raises(MixvizError, match="checkpoint cannot be read") as caught:
+        checkpoints.load_state(saved)
     assert "\n" not in str(caught.value)
 
 
