@@ -253,6 +253,36 @@ def test_signal_stops_training_with_a_checkpoint_and_resume_goes_on(home, capsys
     assert longer[-1][0] == finished.step
 
 
+def test_interrupt_before_all_is_imported_leaves_no_run(home):
+    program = f"""
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "mixviz.training.trainer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from mixviz.cli import main
+sys.exit(main(["train", "--epochs=1", *{SHORT}]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert RunStore(home).runs() == []
+
+
+def test_interrupt_while_a_run_is_made_stops_it(home, capsys, monkeypatch):
+    create = RunStore.create
+
+    def interrupted(self, **values):
+        os.kill(os.getpid(), signal.SIGINT)
+        return create(self, **values)
+
+    monkeypatch.setattr(RunStore, "create", interrupted)
+    status, _, err = call(capsys, "train", "--epochs=100000", *SHORT)
+    assert status == 0
+    assert "Traceback" not in err
+    assert RunStore(home).runs()[0].status is Status.STOPPED
+
+
 # ---- evaluate, export, import ----------------------------------------------------------------
 
 

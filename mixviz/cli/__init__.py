@@ -35,7 +35,7 @@ The same command again trains only what is missing, and carries on what was inte
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status: 0 done, 1 the run ended badly, 2 bad usage or disk."""
+    """Run the program; returns its exit status: 0 done, 1 the run ended badly, 2 bad usage or disk, 130 Ctrl-C."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command is not app.app:
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MixvizError as error:
         print(f"mixviz: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130  # as a shell says that Ctrl-C ended a program
     except BrokenPipeError:
         # Python flushes stdout once more at its end, into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

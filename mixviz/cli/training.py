@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from mixviz.cli.terminal import assignment, report_run, share_bar
@@ -26,7 +27,7 @@ def train(options: argparse.Namespace) -> int:
     )
     check(chosen)
     store = RunStore()
-    return _train_here(store, create_run(store, chosen, options.name), options.json)
+    return _train_here(store, lambda: create_run(store, chosen, options.name), options.json)
 
 
 def cluster(options: argparse.Namespace) -> int:
@@ -46,11 +47,15 @@ def cluster(options: argparse.Namespace) -> int:
         components = suggestion.components
     chosen = clustering(store, dataset, components, options.seed)
     check(chosen.plan)
-    run = create_run(store, chosen.plan, options.name or chosen.name)
-    store.annotate([run], note=chosen.reason)
     if not options.json:
         print(chosen.reason, flush=True)
-    return _train_here(store, run, options.json, components=components, reason=chosen.reason)
+
+    def make() -> str:
+        run = create_run(store, chosen.plan, options.name or chosen.name)
+        store.annotate([run], note=chosen.reason)
+        return run
+
+    return _train_here(store, make, options.json, components=components, reason=chosen.reason)
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -69,15 +74,32 @@ def resume(options: argparse.Namespace) -> int:
 
         change_epochs(store, run, options.epochs)
     check(stored_plan(store, run.id))
-    return _train_here(store, run.id, options.json)
+    return _train_here(store, lambda: run.id, options.json)
 
 
-def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
-    """Train a run in this process; the JSON document also holds what was `chosen` for it."""
+def _train_here(store: RunStore, make: Callable[[], str], as_json: bool, **chosen: Any) -> int:
+    """Train a run in this process; the JSON document also holds what was `chosen` for it.
+
+    `make` returns its id. It is called when nothing is left to be waited for and signals stop the run:
+    one that comes earlier leaves none behind.
+    """
     from tqdm import tqdm
 
     from mixviz.training.trainer import Trainer
 
+    run, told = "", False
+
+    def stop(signum: int, frame: object) -> None:
+        nonlocal told
+        told = True
+        if run:
+            store.send(run, "stop")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    run = make()
+    if told:
+        store.send(run, "stop")
     with tqdm(unit=" steps", file=sys.stderr, dynamic_ncols=True) as bar:
 
         def progress(step: int, total: int, terms: dict[str, float]) -> None:
@@ -88,11 +110,6 @@ def _train_here(store: RunStore, run: str, as_json: bool, **chosen: Any) -> int:
             bar.set_postfix({name: f"{v:.3g}" for name, v in finite.items()}, refresh=False)
             bar.update(step - bar.n)
 
-        def stop(signum: int, frame: object) -> None:
-            store.send(run, "stop")
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
         trainer = Trainer(store, run, progress)
         status = trainer.train()
     finished = store.get(run)
