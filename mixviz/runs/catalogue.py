@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mixviz.errors import MixvizError
 from mixviz.runs.database import Database
-from mixviz.runs.records import Run, Status, read_run, read_status
+from mixviz.runs.records import Run, Status, in_one_line, read_run, read_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Shelf = Literal["active", "archived", "deleted"]
 SHELVES: tuple[Shelf, ...] = ("active", "archived", "deleted")
 UNDO_SECONDS = 7 * 24 * 3600  # how long a deleted run can be brought back
-MOST_TAGS, LONGEST_TAG, LONGEST_NOTE = 20, 40, 5_000
+LONGEST_NAME, MOST_TAGS, LONGEST_TAG, LONGEST_NOTE = 200, 20, 40, 5_000
 LATEST = 253_402_300_799  # seconds since the epoch at which the calendar of Python ends
 
 # Settings that change where a run is computed or how it is watched, not what it learns, and its seed.
@@ -157,16 +157,16 @@ class Catalogue(Database):
         """Give runs a name or a note."""
         for column, value in (("name", name), ("note", note)):
             if value is not None:
-                value = value.strip()[:LONGEST_NOTE]
                 if column == "name":
-                    value = " ".join(value.split())[:200]
+                    value = in_one_line(value, LONGEST_NAME)
                     if not value:
                         raise MixvizError("A run needs a name.")
+                value = value.strip()[:LONGEST_NOTE]
                 self._each(f"{column} = ?", runs, value)
 
     def tag(self, runs: Sequence[str], tag: str, *, remove: bool = False) -> None:
         """Add a tag to runs, or take it from them."""
-        tag = " ".join(tag.split())[:LONGEST_TAG]
+        tag = in_one_line(tag, LONGEST_TAG)
         if not tag:
             raise MixvizError("A tag needs a name.")
         with self._exclusive() as db:

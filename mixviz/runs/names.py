@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mixviz.runs.files import write_atomically
+from mixviz.runs.records import in_one_line
 from mixviz.runs.store import RunStore
 
 FILE = "names.json"
@@ -38,9 +39,8 @@ def checked(stored: object) -> dict[int, str]:
 
 
 def tidy(name: str) -> str:
-    """Return a name on one line, without what cannot be printed, of at most 60 characters."""
-    printable = "".join(each if each.isprintable() else " " for each in name)
-    return " ".join(printable.split())[:LONGEST].rstrip()
+    """Return a name as it is kept, of at most 60 characters."""
+    return in_one_line(name, LONGEST)
 
 
 def component_names(store: RunStore, run: str, components: int) -> list[str]:

@@ -97,6 +97,12 @@ class Event:
     previous: float
 
 
+def in_one_line(text: str, longest: int) -> str:
+    """Return text on one line, without what cannot be printed, of at most `longest` characters."""
+    printable = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(printable.split())[:longest].rstrip()
+
+
 _FIELDS = {field.name for field in fields(Run)}
 
 

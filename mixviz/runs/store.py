@@ -16,9 +16,9 @@ from typing import Any
 
 from mixviz.errors import MixvizError
 from mixviz.home import default_home
-from mixviz.runs.catalogue import Catalogue
+from mixviz.runs.catalogue import LONGEST_NAME, Catalogue
 from mixviz.runs.curves import Curves
-from mixviz.runs.records import Event, Run, Status, read_run
+from mixviz.runs.records import Event, Run, Status, in_one_line, read_run
 from mixviz.runs.steering import Steering
 
 __all__ = ["RunStore", "default_home"]
@@ -41,25 +41,26 @@ class RunStore(Catalogue, Curves, Steering):
     ) -> str:
         """Add a queued run and return its id."""
         run = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
-        self.folder(run).mkdir(parents=True)
-        self._db.execute(
-            "INSERT INTO runs (id, created, name, model, dataset, config, status, total_steps,"
-            " steps_per_epoch, heartbeat, host, pid) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            (
-                run,
-                time.time(),
-                name or f"{model} on {dataset}",
-                model,
-                dataset,
-                json.dumps(config),
-                Status.QUEUED,
-                total_steps,
-                steps_per_epoch,
-                time.time(),
-                socket.gethostname(),
-                os.getpid(),
-            ),
-        )
+        with self._exclusive() as db:
+            db.execute(
+                "INSERT INTO runs (id, created, name, model, dataset, config, status, total_steps,"
+                " steps_per_epoch, heartbeat, host, pid) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    run,
+                    time.time(),
+                    in_one_line(name, LONGEST_NAME) or f"{model} on {dataset}",
+                    model,
+                    dataset,
+                    json.dumps(config),
+                    Status.QUEUED,
+                    total_steps,
+                    steps_per_epoch,
+                    time.time(),
+                    socket.gethostname(),
+                    os.getpid(),
+                ),
+            )
+            self.folder(run).mkdir(parents=True)
         return run
 
     def get(self, run: str, *, deleted: bool = False) -> Run:

@@ -54,6 +54,34 @@ def test_created_run_is_queued_and_has_a_folder(store):
     assert store.folder(run).is_dir()
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        (" Two\nlines\t", "Two lines"),
+        ("bytes \udcff\udc00 of no text", "bytes of no text"),
+        ("\n\udcff", "m on d"),
+        ("x" * 300, "x" * 200),
+    ],
+)
+def test_name_of_a_new_run_is_kept_in_one_line(store, name, kept):
+    run = store.create(model="m", dataset="d", config={}, name=name)
+    assert store.get(run).name == kept
+    store.annotate([run], name=f"My {name}")  # as a new name is
+    assert store.get(run).name == ("My" if kept == "m on d" else f"My {kept}"[:200])
+
+
+def test_run_that_cannot_be_stored_leaves_nothing(store):
+    with pytest.raises(UnicodeEncodeError):
+        store.create(model="m", dataset="\udcff", config={})
+    (store.home / "runs").mkdir(exist_ok=True)
+    assert list((store.home / "runs").iterdir()) == []
+    (store.home / "runs").rmdir()
+    (store.home / "runs").write_text("in the way of the folder")
+    with pytest.raises(OSError, match="Not a directory"):
+        store.create(model="m", dataset="d", config={})
+    assert store.runs() == []
+
+
 def test_every_field_is_read_from_a_second_store(store, run):
     assert RunStore(store.home).get(run) == store.get(run)
 
