@@ -196,8 +196,8 @@ def import_run(
 ) -> str:
     """Add the run in a bundle to the store and return its id there.
 
-    All is checked before anything can be seen. A run that the store has already is left as it is;
-    one whose id another run has gets a fresh id.
+    All is checked before anything can be seen. A run that the store has already is left as it is,
+    but listed again if it was archived or deleted; one whose id another run has gets a fresh id.
 
     Parameters
     ----------
@@ -220,8 +220,9 @@ def import_run(
         run = bundle.run()
         known = _known(store, run)
         if known is not None:
-            if not shipped:  # one that was deleted is wanted again
+            if not shipped:  # one that was deleted or put out of sight is wanted again
                 store.restore([known])
+                store.archive([known], False)
             return known
         try:
             with tempfile.TemporaryDirectory(

@@ -146,6 +146,19 @@ def test_importing_a_deleted_run_brings_it_back_but_shipped_ones_stay_away(store
     assert [found.id for found in store.runs()] == [run]
 
 
+@pytest.mark.parametrize("deleted", [True, False])
+def test_importing_an_archived_run_lists_it_again(store, run, tmp_path, deleted):
+    path = tmp_path / "run.mixviz"
+    export_run(store, run, path)
+    store.archive([run])
+    if deleted:
+        store.delete([run])
+    assert import_run(store, path, shipped=True) == run
+    assert not store.runs()
+    assert import_run(store, path) == run
+    assert [found.id for found in store.runs()] == [run]
+
+
 def test_store_of_an_earlier_version_opens(tmp_path, store, run):
     """A database as version 0.1.0 made it has no columns for tags and what follows."""
     new = [row["name"] for row in store._db.execute("PRAGMA table_info(runs)")]
