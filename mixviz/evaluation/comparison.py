@@ -68,13 +68,13 @@ def published_rows(models: Iterable[str], datasets: Iterable[str]) -> "pd.DataFr
     return pd.DataFrame(
         [
             {
-                "name": f"published: {p.source}",
+                "name": f"published: {p.source}" + (", the best run" if p.mean is None else ""),
                 "model": p.model,
                 "dataset": p.dataset,
                 "components": float(p.components),
                 "samples": np.nan if p.samples is None else float(p.samples),
                 "split": p.split,
-                p.mapping: p.mean / 100,
+                p.mapping: p.figure / 100,
                 f"{p.mapping}_sd": np.nan if p.deviation is None else p.deviation / 100,
             }
             for p in PUBLISHED

@@ -143,7 +143,8 @@ class AMM(TaughtModel):
     def infer(self, x: Tensor, generator: Generator | None) -> Inference:
         """Draw c and z given x (B, *shape); without a generator, take the means instead.
 
-        c is the softmax of Gaussian logits, equations 8 and 9; z is Gaussian, equation 10.
+        c is the softmax of Gaussian logits, equations 8 and 9; z is Gaussian, equation 10, where it sees
+        c it is in place of the logits.
         """
         encoder, columns = self.encoder, self.encoder.columns
         shared = encoder.shared(x, generator)

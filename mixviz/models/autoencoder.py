@@ -38,7 +38,7 @@ class AutoencoderConfig(ModelConfig):
         "auto",
         "Likelihood p(x|z)",
         "Bernoulli for values in [0, 1], Gaussian for any others; auto takes Bernoulli for images.",
-        paper="Bernoulli for MNIST, Gaussian for features",
+        paper="VaDE's: Bernoulli for MNIST, Gaussian for features; DEC's: least squares",
     )
     network: NetworkName = setting(
         "auto",
@@ -56,7 +56,13 @@ class AutoencoderConfig(ModelConfig):
         le=1000,
     )
     learning_rate: float = setting(
-        1e-3, "Learning rate", "Step size of Adam.", paper="2e-3", live=True, gt=0, le=0.1
+        1e-3,
+        "Learning rate",
+        "Step size of Adam.",
+        paper="VaDE's: 2e-3; DEC's, of SGD: 0.1, then 0.01",
+        live=True,
+        gt=0,
+        le=0.1,
     )
 
 

@@ -195,7 +195,7 @@ class GMMModel(ClassicalModel):
             "v2 figure 2c: a GMM's density on arcs",
             "arcs",
             {"components": 5, "epochs": 100},
-            "One Gaussian for each arc cannot bend.",
+            "One Gaussian for each arc cannot bend. The paper prints no K.",
         ),
     }
 

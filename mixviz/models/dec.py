@@ -108,7 +108,9 @@ class DEC(AutoencoderModel):
                 "batch_size": 256,
             },
             "The paper pretrains layer by layer with SGD, 50,000 steps a layer and 100,000 for the "
-            "whole; here Adam trains the whole at once, which needs fewer.",
+            "whole; here Adam trains the whole at once, which needs fewer. The clusters are learned by Adam "
+            "too, not by SGD with steps of 0.01, from pixels in [0, 1] that are not rescaled, and from the "
+            "training part alone.",
         ),
     }
 

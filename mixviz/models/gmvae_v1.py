@@ -54,7 +54,7 @@ def _figure(letter: str, eta: float, alpha: float, outcome: str, reason: str) ->
         f"v1 figure 2{letter}: η={eta:g}, α={alpha:g}, {outcome}",
         "arcs",
         {"components": 8, "eta": eta, "alpha": alpha},
-        reason,
+        f"{reason} Ten times the paper's learning rate.",
     )
 
 
@@ -115,7 +115,8 @@ class GMVAEv1(GMVAE):
                 "batch_size": 50,
                 "learning_rate": 1e-4,
             },
-            "The paper prints no α for MNIST; 0.4, the epochs and the batch size are those of the released code.",
+            "The paper prints neither α nor η for MNIST; η is 1, and α of 0.4, the epochs and the batch size "
+            "are those of the released code.",
         ),
     }
 

@@ -36,6 +36,12 @@ class GMVAEv2Config(GMVAEConfig):
     )
 
 
+_OURS = (
+    "The paper prints neither K nor λ of its figure; they, the initial spread and ten times the paper's "
+    "learning rate are ours."
+)
+
+
 class GMVAEv2(GMVAE):
     """GMVAE whose q(c|x) is Bayes' rule at the sampled z and w."""
 
@@ -59,13 +65,15 @@ class GMVAEv2(GMVAE):
             "v2 figure 2d: λ=0, components merge",
             "arcs",
             {"components": 10, "z_prior_floor": 0.0, "component_spread": 1.0},
-            "Without the constraint the z-prior term pulls every component onto one place.",
+            "Without the constraint the z-prior term pulls every component onto one place. "
+            + _OURS,
         ),
         "v2-figure-2f": Preset(
             "v2 figure 2f: λ=1.5, components spread",
             "arcs",
             {"components": 10, "z_prior_floor": 1.5, "component_spread": 1.0},
-            "Components spread until the z-prior passes λ; then only those that overlap merge.",
+            "Components spread until the z-prior passes λ; then only those that overlap merge. "
+            + _OURS,
         ),
         "v2-arcs-laptop": Preset(
             "Arcs, K=5",
@@ -145,11 +153,11 @@ class GMVAEv2(GMVAE):
                 "batch_size": 50,
                 "learning_rate": 1e-4,
             },
-            "As printed: Adam 1e-4, no constraint on MNIST.",
+            "As printed: Adam 1e-4, no constraint on MNIST; epochs and batch are those of the released code.",
         ),
         "v2-svhn-paper": Preset(
             "v2 figure 6: SVHN",
-            "svhn",
+            "svhn-extra",
             {"components": 20, "epochs": 100, "batch_size": 50, "learning_rate": 1e-4},
             "The paper prints its SVHN network and samples, but neither K nor S; epochs and batch are "
             "those of the released code.",

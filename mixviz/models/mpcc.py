@@ -13,9 +13,9 @@ The reverse divergence between the two joints, equation 5, has three parts:
     loss III  lambda_p 1/(K D) sum_cd -1/2 (1 + log 2 pi s_cd^2), equation 10
 
 One training step is one iteration of algorithm 1. Its batch is cut into one part for each of the
-discriminator's steps: the batch size of the run is the paper's times `d_steps`. Where the paper
-leaves a choice it follows the authors' program: s = exp(l/2) + 0.5 with l = 1 at the start, and the
-first step of the encoder reaches the prior through z, in -log q(z|x~) too, but not through x~.
+discriminator's steps: the batch size of the run is the paper's times `d_steps`. As in the authors'
+program s = exp(l/2) + 0.5 with l = 1 at the start, and, against line 26 of algorithm 1, the first step
+of the encoder reaches the prior through z in -log q(z|x~) too, but not through x~.
 """
 
 from typing import ClassVar

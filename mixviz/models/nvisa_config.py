@@ -57,8 +57,8 @@ class NVISAConfig(StartConfig):
     network: Literal["auto", "points", "small", "strided", "conv28", "conv32"] = setting(
         "auto",
         "Network",
-        "Trunk and decoder; the paper prints no sizes, so those of the GMVAE papers are offered, and "
-        "strided, whose decoder of linear layers is cheap on processors.",
+        "Trunk and decoder; the paper prints no sizes. Offered are those of the GMVAE papers (points, "
+        "conv28, conv32), small, 256-256, and strided, whose decoder of linear layers is cheap on processors.",
         paper="convolutions",
     )
     latent_size: int | None = setting(
@@ -137,7 +137,8 @@ class NVISAConfig(StartConfig):
 
 
 def _paper(title: str, dataset: str, **settings: Any) -> Preset:
-    """Settings of section III-A; the paper prints neither the number of epochs nor the batch size."""
+    """Settings of section III-A; the paper prints neither epochs nor batch size nor layer sizes."""
+    layers = "two of 256 of our own" if "resnet50" in dataset else "those of the GMVAE papers"
     return Preset(
         title,
         dataset,
@@ -149,8 +150,8 @@ def _paper(title: str, dataset: str, **settings: Any) -> Preset:
             "batch_size": 128,
             **settings,
         },
-        "As printed where it is printed; 1,500 epochs take the annealing to its floor, and layer "
-        "sizes are those of the GMVAE papers.",
+        "As printed where it is printed; 1,500 epochs take the annealing to its floor, batches of 128 are "
+        f"ours, and hidden layers are {layers}.",
     )
 
 

@@ -31,6 +31,8 @@ from mixviz.models.amm_config import (
     KEPT,
     KEPT_REASON,
     LAPTOP,
+    PRINTED,
+    READ_SVHN,
     TAUGHT,
     AMMConfig,
 )
@@ -144,7 +146,7 @@ class SAMM(AMM):
                 "epochs": 100,
                 "batch_size": 100,
             },
-            "As printed; the paper gives neither batch size nor epochs.",
+            PRINTED + READ_SVHN,
         ),
     }
     config: SAMMConfig

@@ -14,12 +14,8 @@ from mixviz.training.team import check_shares
 class RunConfig(Settings):
     """How a model is trained, whichever model it is."""
 
-    epochs: int = setting(
-        100, "Epochs", "Passes over the training data.", paper="100 on MNIST", ge=1, le=100_000
-    )
-    batch_size: int = setting(
-        200, "Batch size", "Observations in one step.", paper="50", ge=2, le=100_000
-    )
+    epochs: int = setting(100, "Epochs", "Passes over the training data.", ge=1, le=100_000)
+    batch_size: int = setting(200, "Batch size", "Observations in one step.", ge=2, le=100_000)
     seed: int = setting(0, "Seed", "Start of every random number of the run.", ge=0, le=2**31 - 1)
     split: Literal["train", "all"] = setting(
         "train",
