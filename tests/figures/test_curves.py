@@ -15,7 +15,7 @@ def by_name(spec):
 
 
 @given(st.integers(1, 50_000), st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_thinning_keeps_ends_and_extremes(n, seed):
     values = np.random.default_rng(seed).standard_normal(n)
     kept = thinned(values)

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from mixviz.data import Dataset, labelled_subset, load
 from mixviz.errors import MixvizError
 from mixviz.runs import RunStore, Status
-from mixviz.training import loop, requests, trainer
+from mixviz.training import config, loop, requests, trainer
 from mixviz.training.config import plan
 from mixviz.training.device import stream_seed
 
@@ -170,8 +170,7 @@ def trained(tmp_path, monkeypatch):
             labels = (chosen.labels + shift) % 10
             return chosen.__class__(**{**vars(chosen), "labels": labels})
 
-        for module in (loop, trainer):
-            monkeypatch.setattr(module, "load", read)
+        monkeypatch.setattr(config, "load", read)
         monkeypatch.setattr(loop, "labelled_subset", subset)
         store = RunStore(tmp_path / name)
         values = {"components": 10, "labelled": 40, "epochs": 1, "batch_size": 300} | settings

@@ -24,7 +24,7 @@ def simulate(step_seconds, cost, watched, until):
     return taken
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     step_seconds=st.floats(0.005, 0.5),
     cost=st.floats(0.0005, 3),
@@ -38,7 +38,7 @@ def test_snapshots_take_their_share_of_the_time_and_no_more(step_seconds, cost, 
     assert len(taken) * cost <= allowance + share * until + 2 * cost
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(step_seconds=st.floats(0.005, 0.5), cost=st.floats(0.0005, 1), watched=st.booleans())
 def test_snapshots_never_stop_coming(step_seconds, cost, watched):
     share = SnapshotClock.SHARE_WATCHED if watched else SnapshotClock.SHARE
@@ -76,7 +76,6 @@ def snapshots(draw):
     return sorted(steps), draw(st.integers(2, 60)), draw(st.integers(1, 5000))
 
 
-@settings(deadline=None)
 @given(snapshots())
 def test_as_many_are_kept_as_asked_first_and_last_among_them(case):
     steps, keep, total = case
@@ -88,7 +87,6 @@ def test_as_many_are_kept_as_asked_first_and_last_among_them(case):
     assert (left[0], left[-1]) == (steps[0], steps[-1])
 
 
-@settings(deadline=None)
 @given(snapshots())
 def test_no_hole_is_made_that_is_wider_than_two_gaps_elsewhere(case):
     steps, keep, total = case
@@ -103,7 +101,6 @@ def test_no_hole_is_made_that_is_wider_than_two_gaps_elsewhere(case):
         assert max(made) <= min(a + b for a, b in pairwise(gaps)) + 1e-9
 
 
-@settings(deadline=None)
 @given(st.integers(12, 40), st.integers(100, 400))
 def test_what_is_left_is_denser_at_the_start(keep, total):
     steps = list(range(total + 1))
@@ -125,7 +122,6 @@ def test_thinning_again_and_again_keeps_the_picture_of_the_whole_run():
     assert sum(step < 1000 for step in kept) > sum(step > 4000 for step in kept)
 
 
-@settings(deadline=None)
 @given(st.integers(0, SLOW_STEPS - 2), st.floats(0, 120))
 def test_slow_start_stretches_early_steps_most(step, duration):
     before, now = slow_start_until(step, duration), slow_start_until(step + 1, duration)

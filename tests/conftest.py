@@ -1,4 +1,4 @@
-"""Settings of the evaluation tests: hypothesis without a clock, which a busy machine would trip."""
+"""Settings of all tests: hypothesis without a clock, which a busy machine would trip."""
 
 from hypothesis import settings
 
