@@ -59,7 +59,9 @@ PAGE = """<!doctype html>
       Object.assign(run, { shown: frame, ink: ink });
       run.note.textContent = frame.caption;
       const layout = { ...structuredClone(run.layout), font: { color: ink } };
-      return Plotly.react(run.plot, frame.data, layout, { responsive: true, displaylogo: false });
+      return Plotly.react(run.plot, frame.data, layout, {
+        responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
+      });
     }));
   }
 

@@ -66,7 +66,7 @@ def _cards(runs: list[Run], here: str, columns: int = 4) -> None:
                 if picture:
                     st.image(picture, width="stretch")
                 st.markdown(f"**{literal(run.name)}** {badge(run) if not run.shipped else ''}")
-                st.caption(literal(run.verdict) or "No picture yet.")
+                st.caption(literal(run.verdict or run.message) or "No picture yet.")
                 with st.container(horizontal=True):
                     to = here or shown_on(run)
                     away = to if to != here else ""

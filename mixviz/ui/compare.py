@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from mixviz.errors import MixvizError
+from mixviz.runs import Run
 from mixviz.runs.catalogue import SHELVES, Shelf
 from mixviz.ui import keys
 from mixviz.ui.runs import (
@@ -99,7 +100,7 @@ def narrowed(
             kept &= table[column].isin(list(chosen))
     if tags:
         kept &= table["tags"].map(lambda own: set(tags) <= set(own)).astype(bool)
-    if words := text.lower().split():
+    if len(table) and (words := text.lower().split()):  # of none the columns are numbers
         everything = (
             table["name"] + " " + table["note"] + " " + table["verdict"] + " " + table["id"]
             + " " + table["tags"].map(" ".join)
@@ -111,8 +112,10 @@ def narrowed(
 
 def _choices(label: str, key: str, values: pd.Series) -> list[str]:
     linked(key, st.query_params.get_all(key))
-    options = sorted(values.unique())
-    st.session_state[key] = [v for v in st.session_state.get(key, []) if v in options]
+    asked = st.session_state.get(key, [])
+    # Where nothing of what is asked for is there it stays: it gives no runs, not all.
+    st.session_state[key] = [v for v in asked if v in set(values)] or asked
+    options = sorted({*values, *st.session_state[key]})
     chosen = st.multiselect(label, options, key=key, placeholder="all", persist_state="session")
     show_in_link(key, chosen)
     return chosen
@@ -273,12 +276,12 @@ def _annotating(chosen: list[str]) -> None:
     with st.popover("Name, tag, note", icon=":material/edit:"):
         run = store().get(chosen[0], deleted=True)
         if len(chosen) == 1:
-            name = st.text_input("Name", run.name, key=f"compare.name.{run.id}", max_chars=200)
-            note = st.text_area("Note", run.note, key=f"compare.note.{run.id}", max_chars=5000)
-            st.button("Keep", type="primary", on_click=_annotate, args=(chosen, name, note))
-        tag = st.text_input("Tag", key="compare.tag", max_chars=40)
+            st.text_input("Name", run.name, key=f"compare.name.{run.id}", max_chars=200)
+            st.text_area("Note", run.note, key=f"compare.note.{run.id}", max_chars=5000)
+            st.button("Keep", type="primary", on_click=_annotate, args=(run,))
+        st.text_input("Tag", key="compare.tag", max_chars=40)
         with st.container(horizontal=True):
-            st.button("Add tag", on_click=_tag, args=(chosen, tag), disabled=not tag.strip())
+            st.button("Add tag", on_click=_add_tag, args=(chosen,))
             for own in run.tags:
                 st.button(
                     f"Remove {literal(own)}",
@@ -302,8 +305,15 @@ def _do(action: Callable[..., None], *arguments: Any, **named: Any) -> bool:
     return True
 
 
-def _annotate(runs: list[str], name: str, note: str) -> None:
-    _do(store().annotate, runs, name=name, note=note)
+def _annotate(run: Run) -> None:
+    """Keep what was changed; the rest may have been changed in another tab since it was drawn."""
+    written = {name: st.session_state[f"compare.{name}.{run.id}"] for name in ("name", "note")}
+    changed = {name: text for name, text in written.items() if text != getattr(run, name)}
+    _do(store().annotate, [run.id], **changed)
+
+
+def _add_tag(runs: list[str]) -> None:
+    _tag(runs, st.session_state["compare.tag"])
 
 
 def _tag(runs: list[str], tag: str, remove: bool = False) -> None:

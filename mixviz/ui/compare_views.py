@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +25,16 @@ from mixviz.figures.comparison import (
 )
 from mixviz.figures.curves import METRICS
 from mixviz.runs import Run, Status
+from mixviz.runs.catalogue import OBSERVING
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
 from mixviz.ui.moments import History
 from mixviz.ui.plots import units_of
-from mixviz.ui.runs import linked, literal, show_in_link
+from mixviz.ui.runs import is_number, linked, literal, show_in_link
 from mixviz.ui.services import store
 
 MOST_RUNS = 60  # whose snapshots are averaged; the newest
+_MOST_NAMED = 3  # settings in the name of a configuration
 _TALL, _LEGEND_LINE = 460, 10  # pixels
 _FIRST_TERMS = ("hungarian", "objective", "elbo")
 _SHOWN_SCORES = {**METRICS, "nmi": "NMI", "silhouette": "Silhouette"}
@@ -218,7 +221,29 @@ def _curves_csv(runs: Sequence[Run], drawn: Sequence[Curve]) -> bytes:
 def _group(run: pd.Series) -> str:
     """Model, data, K and, where the model draws samples, S of a run."""
     samples = f", S={run['samples']:.0f}" if np.isfinite(run["samples"]) else ""
-    return f"{run['model']}, {run['dataset']}, K={run['components']:.0f}{samples}"
+    components = f", K={run['components']:.0f}" if np.isfinite(run["components"]) else ""
+    return f"{run['model']}, {run['dataset']}{components}{samples}"
+
+
+def _variant_names(firsts: pd.DataFrame) -> dict[str, str]:
+    """Name variants, of each of which one run is given; those alike by the settings that differ."""
+    named = {}
+    for group, alike in firsts.groupby(firsts.apply(_group, axis=1), sort=False):
+        configs = [_settings(run) for run in alike["id"]] if len(alike) > 1 else [{}]
+        known = dict.fromkeys(name for config in configs for name in config)
+        differ = [name for name in known if len({str(c.get(name)) for c in configs}) > 1]
+        for (_, run), config in zip(alike.iterrows(), configs, strict=True):
+            more = [f"{name}={config.get(name)}" for name in differ[:_MOST_NAMED]]
+            if len(differ) > _MOST_NAMED:
+                more.append(run["name"])
+            named[run["variant"]] = ", ".join([group, *more])
+    return named
+
+
+def _settings(run: str) -> dict[str, Any]:
+    config = store().get(run).config
+    own = {name: value for name, value in config["run"].items() if name not in OBSERVING}
+    return config["settings"] | own
 
 
 def courses(table: pd.DataFrame) -> None:
@@ -241,20 +266,16 @@ def courses(table: pd.DataFrame) -> None:
             key=keys.COMPARE_MAPPING,
             bind="query-params",
         )
-    scored = scored[scored["components"].isin(components)]
+    scored = scored[scored["components"].isna() | scored["components"].isin(components)]
     scored = scored[scored["samples"].isna() | scored["samples"].isin(samples)]
     used = scored.head(MOST_RUNS)
     bands = []
     by = ["model", "dataset", "components", "samples"]
-    alike = Counter(_group(run) for _, run in used.drop_duplicates("variant").iterrows())
-    for _, part in used.sort_values(by, kind="stable").groupby("variant", sort=False):
-        first = part.iloc[0]
+    names = _variant_names(used.drop_duplicates("variant"))
+    for variant, part in used.sort_values(by, kind="stable").groupby("variant", sort=False):
         course = accuracy_course([store().snapshot_metrics(run) for run in part["id"]], mapping)
         if course is not None:
-            name = _group(first)
-            if alike[name] > 1:  # other settings differ
-                name += f", {first['name']}"
-            name += f" ({course.runs} run{'s' * (course.runs != 1)})"
+            name = f"{names[str(variant)]} ({course.runs} run{'s' * (course.runs != 1)})"
             bands.append(Band(name, course.epochs, course.mean, course.deviation))
     if not bands:
         st.info("No run of this K and S has been scored.", icon=":material/info:")
@@ -280,8 +301,8 @@ def courses(table: pd.DataFrame) -> None:
 
 
 def _numbers(label: str, key: str, values: pd.Series) -> list[int]:
-    options = sorted({int(value) for value in values})
-    asked: list[int] = [int(text) for text in st.query_params.get_all(key) if text.isdecimal()]
+    options = sorted({int(value) for value in values.dropna()})
+    asked: list[int] = [int(text) for text in st.query_params.get_all(key) if is_number(text)]
     linked(key, asked)
     st.session_state[key] = [v for v in st.session_state.get(key, []) if v in options]
     chosen = st.multiselect(label, options, key=key, placeholder="all", persist_state="session")

@@ -88,12 +88,12 @@ def _card(described: OwnSet) -> None:
     dropped(described.dropped)
     suggestion = stored_suggestion(store(), name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        components = st.number_input(
+        st.number_input(
             "Components (K)",
             1,
             1000,
             suggestion.components if suggestion else None,
-            key=f"{keys.DATA_OPTION}k.{name}.{bool(suggestion)}",
+            key=_components_key(name, bool(suggestion)),
             placeholder="suggested",
             help="How many clusters to look for; empty lets the data suggest it.",
             width=160,
@@ -104,7 +104,7 @@ def _card(described: OwnSet) -> None:
             type="primary",
             icon=":material/scatter_plot:",
             on_click=_cluster,
-            args=(name, components),
+            args=(name, bool(suggestion)),
         )
         with st.popover("Rename", icon=":material/edit:"):
             st.text_input("Name", described.title, key=f"{keys.DATA_OPTION}title.{name}")
@@ -155,8 +155,13 @@ def _pictures(described: OwnSet) -> None:
 # ---- cluster this ----------------------------------------------------------------------------
 
 
-def _cluster(name: str, components: int | None) -> None:
+def _components_key(name: str, suggested: bool) -> str:
+    return f"{keys.DATA_OPTION}k.{name}.{suggested}"
+
+
+def _cluster(name: str, suggested: bool) -> None:
     """Start a run at once where K is given or was suggested, else begin to suggest it."""
+    components = st.session_state.get(_components_key(name, suggested))
     try:
         if components:
             st.session_state.pop(keys.DATA_CLUSTERED, None)  # what was to follow a suggestion

@@ -2,6 +2,7 @@
 
 RUN = "run"  # query: the run that is shown
 RUN_OF = "run.of."  # + page: the run that it showed last
+LAST_START = "last.start"  # the plan that was started last, and when
 STARTED = "started"  # a run that the next page shows, where the picker is drawn already
 COMPARED = "with"  # query: the runs beside it in Replay
 STEP = "step"  # query: the step that Replay shows

@@ -65,8 +65,9 @@ function themed(layout, element) {
   const read = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise
   const text = read("--st-text-color", "#31333f")
   const grid = read("--st-border-color", "rgba(128,128,128,0.25)")
+  // Plotly writes a zoom into the range that it was given: the figure keeps its own.
   const axis = (own) => ({
-    gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...own,
+    gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...own, ...(own.range && { range: [...own.range] }),
   })
   const result = {
     ...layout,
@@ -93,8 +94,12 @@ function selectable(trace) {
 
 const same = (a, b) => a && b && a.every((value, i) => Math.abs(value - b[i]) < 1e-9 + 1e-6 * Math.abs(value))
 
-// The zoom of the user wins over ranges that the figure gives, until a double click.
+// The zoom of the user wins over ranges that the figure gives, until a double click, after which Plotly
+// forgets it too.
 function keepZoom(plot, layout) {
+  for (const name of Object.keys(layout)) {
+    if (/^[xy]axis\d*$/.test(name)) layout[name].uirevision = `${layout.uirevision}.${plot.undone ?? 0}`
+  }
   for (const [name, range] of Object.entries(plot.zoom)) {
     if (layout[name]) layout[name] = { ...layout[name], range: [...range], autorange: false }
   }
@@ -116,6 +121,7 @@ function watchZoom(plot) {
   })
   plot.div.on("plotly_doubleclick", () => {
     plot.zoom = {}
+    plot.undone = (plot.undone ?? 0) + 1
     draw(plot)
   })
 }

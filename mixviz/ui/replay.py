@@ -12,7 +12,7 @@ from mixviz.figures.latent import extent_of
 from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys, panels
 from mixviz.ui.moments import Extent, Moment, draw_again, stored_snapshot
-from mixviz.ui.runs import badge, known_runs, linked, literal, show_in_link, titles
+from mixviz.ui.runs import badge, is_number, known_runs, linked, literal, show_in_link, titles
 from mixviz.ui.services import store
 
 TICK = 0.35  # seconds a frame is shown while playing
@@ -89,7 +89,7 @@ def _choose_step(marks: list[int]) -> int:
         if st.button(
             "Pause" if playing else "Play",
             icon=":material/pause:" if playing else ":material/play_arrow:",
-            shortcut="Space",
+            shortcut="K",  # Space presses the button that has the focus
             width="stretch",
         ):
             st.session_state[keys.PLAYING] = not playing
@@ -105,7 +105,7 @@ def _choose_step(marks: list[int]) -> int:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and is_number(text) else None
 
 
 def _at(steps: list[int], step: int) -> int:

@@ -117,8 +117,13 @@ def pick_run() -> None:
 
 
 def shown_on(run: Run) -> str:
-    """Page on which a run is seen: where it trains, else where it is played again."""
-    return "train" if run.status.live else "replay"
+    """Page on which a run is seen: where it trains or says why it failed, else where it is replayed."""
+    return "train" if run.status.live or run.status is Status.FAILED else "replay"
+
+
+def is_number(text: str) -> bool:
+    """Whether a part of a link is a whole number that can be one."""
+    return text.isdecimal() and len(text) < 10
 
 
 def label_of_page(page: str) -> str:

@@ -1,11 +1,15 @@
 """Setting up a new run and starting it."""
 
+import time
+
 import streamlit as st
 
 from mixviz.training.config import Plan, plan
 from mixviz.ui import keys
 from mixviz.ui.config_form import estimate_text, new_run_form
 from mixviz.ui.services import jobs
+
+_DOUBLE = 1.5  # seconds between two presses that are one
 
 
 def new_run(expanded: bool) -> None:
@@ -17,18 +21,28 @@ def new_run(expanded: bool) -> None:
         chosen = new_run_form()
         left, right = st.columns([1, 3], vertical_alignment="center")
         with left:
-            st.button(
+            # No callback: its arguments would be of before the field that was typed in last.
+            pressed = st.button(
                 "Start training",
                 type="primary",
                 icon=":material/play_arrow:",
                 disabled=chosen is None,
-                on_click=start,
-                args=(chosen,),
                 width="stretch",
             )
+        if pressed and chosen is not None and not _pressed_twice(chosen):
+            st.session_state[keys.STARTED] = jobs().start(chosen)
+            st.rerun()
         if chosen is not None:
             with right:
                 st.caption(estimate_text(chosen))
+
+
+def _pressed_twice(chosen: Plan) -> bool:
+    """Whether the same run was started here a moment ago, as by a double click."""
+    before, at = st.session_state.get(keys.LAST_START, (None, 0.0))
+    now = time.monotonic()
+    st.session_state[keys.LAST_START] = (chosen.as_json(), now)
+    return before == chosen.as_json() and now - at < _DOUBLE
 
 
 def start(chosen: Plan, name: str = "") -> None:

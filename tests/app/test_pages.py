@@ -19,12 +19,12 @@ from mixviz.models.gmvae_v2 import GMVAEv2Config
 from mixviz.runs import Event, Status
 from mixviz.training.config import RunConfig, plan
 from mixviz.training.requests import create_run
-from mixviz.ui import config_form, steering
+from mixviz.ui import config_form, setup, steering
 from mixviz.ui.cards import thumbnail
 from mixviz.ui.config_form import as_number, is_logarithmic, logarithmic_steps
 from mixviz.ui.moments import stored_snapshot
 from mixviz.ui.plots import floor_history, units_of
-from mixviz.ui.runs import literal
+from mixviz.ui.runs import literal, shown_on
 from tests.app.driver import OUTSIDE, ROOT, SHORT, buttons, show, texts, trained, written
 
 PAGES = ("home", "train", "replay")
@@ -152,6 +152,46 @@ def test_queued_run_without_pictures(store, page):
     run = create_run(store, plan(values=SHORT), "Waiting")
     app = show(page, run)
     assert "Waiting" in texts(app)
+
+
+def test_a_press_takes_what_is_still_in_a_field_with_it(store, monkeypatch):
+    started = []
+
+    class Starts:
+        def start(self, chosen):
+            started.append(chosen.run.epochs)
+            return create_run(store, chosen)
+
+    monkeypatch.setattr(setup, "jobs", Starts)
+    app = show("train")
+    next(box for box in app.number_input if box.label == "Epochs").set_value(3)
+    next(button for button in app.button if button.label == "Start training").click().run()
+    assert started == [3]
+    (run,) = store.runs()
+    assert run.id in str(app.query_params["run"])
+
+
+def test_two_presses_at_once_are_one(monkeypatch):
+    monkeypatch.setattr(setup.st, "session_state", {})
+    pressed = [setup._pressed_twice(plan(values={"epochs": epochs})) for epochs in (3, 3, 4, 3)]
+    assert pressed == [False, True, False, False]
+    monkeypatch.setattr(setup, "_DOUBLE", 0.0)
+    assert not setup._pressed_twice(plan(values={"epochs": 3}))
+
+
+def test_a_failed_run_is_seen_where_it_says_why(store):
+    run = create_run(store, plan(values=SHORT))
+    store.update(run, status=Status.FAILED, message="The disk is full.")
+    assert shown_on(store.get(run)) == "train"
+    assert "The disk is full." in texts(show("home"))
+
+
+@pytest.mark.parametrize(
+    ("page", "name"), [("replay", "step"), ("clusters", "k"), ("generate", "samples")]
+)
+def test_links_with_endless_numbers_are_read(store, page, name):
+    run = trained(store)
+    show(page, run, **{name: "9" * 5000})
 
 
 def test_queued_run_is_told_to_stop(store):

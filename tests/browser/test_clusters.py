@@ -20,7 +20,8 @@ def pictures(shared_server):
     """A shipped run on images: MNIST where it is at hand, else scikit-learn's digits."""
     import_shipped(shared_server.store, ROOT / "checkpoints")
     dataset = "digits" if source("mnist").missing else "mnist"
-    return next(r for r in shared_server.store.runs(1000) if r.shipped and r.dataset == dataset)
+    shipped = [run for run in shared_server.store.runs(1000) if run.shipped]
+    return next(run for run in shipped if (run.model, run.dataset) == ("gmvae-v2", dataset))
 
 
 def open_clusters(server, run, open_page, query="", **settings):

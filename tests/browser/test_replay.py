@@ -92,6 +92,10 @@ def test_play_advances_and_pause_stops(server, figures, open_page):
     assert page.evaluate(STEPS) == stands
     assert stands[0] < marks[-1]
     assert asked(page) == stands[0]
+    page.keyboard.press("k")
+    button(page, "Pause").wait_for()
+    page.keyboard.press("k")
+    button(page, "Play").wait_for()
 
 
 def test_zoom_stays_when_the_colours_change_and_goes_with_its_run(server, figures, open_page):
@@ -126,6 +130,26 @@ def test_zoom_stays_when_the_colours_change_and_goes_with_its_run(server, figure
     until(
         page, lambda: width(page) == pytest.approx(width(fresh), rel=0.15), "the other run, whole"
     )
+
+
+def test_double_click_shows_the_whole_again(server, figures, open_page):
+    page = open_page(f"{server.url}/replay?run={figures[0].id}")
+    await_plot(page)
+
+    def ranges():
+        return look(page, "[...d._fullLayout.xaxis.range, ...d._fullLayout.yaxis.range]")
+
+    whole = ranges()
+    box = page.locator(f"{plot_selector('latent')} .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"], steps=8)
+    page.mouse.up()
+    until(page, lambda: ranges()[1] - ranges()[0] < 0.8 * (whole[1] - whole[0]), "zoomed")
+    page.wait_for_timeout(500)  # axes that are tied to each other settle in a second frame
+    page.mouse.dblclick(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    near = 0.02 * (whole[1] - whole[0])
+    until(page, lambda: ranges() == pytest.approx(whole, abs=near), "the whole again")
 
 
 @pytest.fixture
@@ -216,6 +240,9 @@ def test_animation_is_exported_as_a_page_that_works_offline(
 def read_offline(offline):
     offline.wait_for_selector(".plot .main-svg")
     assert offline.locator("section").count() == 2
+    # Nothing offers to send the data to Plotly's server.
+    assert offline.evaluate("document.querySelector('.plot')._context.plotlyServerURL") == ""
+    assert "Share" not in offline.locator(".modebar").first.inner_html()
     assert offline.locator("h2").first.inner_text() == "Short"
     step = offline.locator("output").inner_text()
     points = "() => document.querySelector('.plot').data[0].x.bdata"
