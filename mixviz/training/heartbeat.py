@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mixviz.runs import RunStore
+from mixviz.training.beside import beside
 
 HEARTBEAT = 5.0  # seconds
 
@@ -13,17 +14,11 @@ HEARTBEAT = 5.0  # seconds
 @contextmanager
 def beating(store: RunStore, run: str, owner: str) -> Iterator[None]:
     """Keep the owner's run alive in the store from a thread of its own."""
-    ended = threading.Event()
 
-    def beat() -> None:
+    def beat(ended: threading.Event) -> None:
         while not ended.wait(HEARTBEAT):
             with suppress(sqlite3.Error):  # the next beat may find the database free
                 store.touch(run, owner)
 
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
+    with beside(beat):
         yield
-    finally:
-        ended.set()
-        thread.join()

@@ -24,6 +24,7 @@ from mixviz.models import MixtureModel
 from mixviz.models.objectives import full_precision
 from mixviz.models.shares import Share
 from mixviz.runs import RunStore
+from mixviz.training.beside import beside
 
 if TYPE_CHECKING:
     from mixviz.training.lightning import Fabric
@@ -185,23 +186,18 @@ def train_together(
     MixvizError
         When a process died.
     """
-    ended = threading.Event()
 
-    def look() -> None:
+    def look(ended: threading.Event) -> None:
         while not ended.wait(LOOK):
             found = store.get(run)
             progress(found.step, found.total_steps)
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
     try:
-        launch(fabric, partial(_member, home=store.home, run=run, owner=owner))
+        with beside(look):
+            launch(fabric, partial(_member, home=store.home, run=run, owner=owner))
     except ProcessException as error:
         said = str(error).strip().splitlines()[-1]
         raise MixvizError(f"One of the run's processes has died ({said}).") from error
-    finally:
-        ended.set()
-        thread.join()
 
 
 def launch(fabric: "Fabric", work: Callable[["Fabric"], None]) -> None:
@@ -244,9 +240,8 @@ def _member(fabric: "Fabric", home: Path, run: str, owner: str) -> None:
 @contextmanager
 def _no_longer_than(store: RunStore, run: str, owner: str) -> Iterator[None]:
     """End this process some time after the run has: it may wait for the leader for ever."""
-    ended = threading.Event()
 
-    def watch() -> None:
+    def watch(ended: threading.Event) -> None:
         while not ended.wait(LOOK):
             with suppress(sqlite3.Error):  # the next look may find the database free
                 if store.get(run).owner != owner:
@@ -254,11 +249,5 @@ def _no_longer_than(store: RunStore, run: str, owner: str) -> Iterator[None]:
         if not ended.wait(_GRACE):
             os._exit(0)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with beside(watch):
         yield
-    finally:
-        # An interpreter that ends must not find the thread in the middle of something.
-        ended.set()
-        thread.join()
