@@ -54,9 +54,10 @@ def preferred_network(run: Run, others: Iterable[Run]) -> str:
     """Choose, of runs on data of one shape, the one whose encoder serves as the feature network.
 
     Its encoder has to have learned something, which that of k-means and of a Gaussian mixture of
-    data has not: it is the identity; and its components have to tell classes apart. It should know these data, and see in them what the model
-    scored does; so it is the same kind of model on the same data set where there is one. Of several
-    the earliest, so that further runs do not change it and their scores can be compared.
+    data has not: it is the identity; and its components have to tell classes apart. It should know
+    these data, and see in them what the model scored does; so it is the same kind of model on the same
+    data set where there is one. Of several the earliest, so that further runs do not change it and
+    their scores can be compared.
     """
 
     def unfit(other: Run) -> tuple[bool, ...]:
@@ -162,6 +163,9 @@ def frechet_and_inception(
 ) -> tuple[float, float, float]:
     """Fréchet distance of features, and Inception score of classes with its deviation.
 
+    The score is the mean over ten parts, or over as many as have a hundred samples each, at least two:
+    a part cannot show more classes than it has samples, and one has no deviation.
+
     Parameters
     ----------
     real : (N, *shape), drawn : (M, *shape)
@@ -169,12 +173,6 @@ def frechet_and_inception(
         Module with `num_features`.
     classes
         Module that gives the logits of classes.
-
-    Returns
-    -------
-    tuple
-        The score is the mean of those of ten parts, of fewer where these had fewer than a hundred
-        samples each: a part cannot show more classes than it has samples.
     """
     distance = FrechetInceptionDistance(features, normalize=True)
     score = InceptionScore(classes, splits=max(2, min(10, len(drawn) // 100)))

@@ -4,6 +4,7 @@ Everything that imports PyTorch is imported by the command that needs it: listin
 """
 
 import argparse
+import errno
 import os
 import sqlite3
 import sys
@@ -59,12 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+_UNWRITABLE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+}  # fmt: skip
+
+
 def _unwritten(error: OSError | sqlite3.Error) -> str:
-    """Say what a file, or the run store, could not do."""
+    """Say what the system, or the run store, could not do, and what to look at where that is a file."""
     reason = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return f"{reason}; see that there is room on the disk and that its folders are yours to write."
+    if isinstance(error, sqlite3.Error) or error.errno in _UNWRITABLE:
+        return (
+            f"{reason}; see that there is room on the disk and that its folders are yours to write."
+        )
+    return f"{reason}."
 
 
 class _Parser(argparse.ArgumentParser):

@@ -77,7 +77,7 @@ def _counts_up(table: ArrowTable) -> bool:
 
 
 def _first_lines(path: Path, file: str) -> tuple[int, str, list[str], bool]:
-    """Return how many blank lines there are first, the line after them, some more, and if none."""
+    """Return how many blank lines come first, the line after them, some more, and whether it is the last."""
     with path.open("rb") as stream:
         start = stream.read(LIMITS.header + 1)
     if not start.strip():

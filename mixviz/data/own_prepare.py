@@ -42,7 +42,8 @@ class Options:
     folders
         Whether the folders of pictures are their classes.
     headed
-        Of a text table, whether its first line names the columns; None judges by the first lines.
+        Of a text table, whether its first line names the columns; None judges by the first lines. Read
+        by `add_file` alone, which opens the file: what is prepared is open already.
     """
 
     columns: tuple[str, ...] | None = None

@@ -129,7 +129,7 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[s
     A setting that only one of them has is None in the other.
     """
     found = []
-    for section in ("model", "dataset"):
+    for section in ("model", "dataset", "version"):
         if one.get(section) != other.get(section):
             found.append(("", section, one.get(section), other.get(section)))
     for section in ("settings", "run"):

@@ -264,7 +264,8 @@ class NVISA(StartedModel):
     def _start_from_clusters(self, x: Tensor, generator: torch.Generator) -> None:
         """Copy clusters among the codes into p(z|c) and q(c|x).
 
-        Section III-B copies networks and means; q(c|x), axes and deviations are this project's. Encoder and decoder are first given latent axes in which the mean covariance of a component
+        Section III-B copies networks and means; q(c|x), axes and deviations are this project's.
+        Encoder and decoder are first given latent axes in which the mean covariance of a component
         is spherical: p(z|c) is diagonal, with standard deviations of more than 1. Codes that are
         not finite leave everything as it is; the terms show that training has diverged.
         """

@@ -157,11 +157,10 @@ class Catalogue(Database):
         """Give runs a name or a note."""
         for column, value in (("name", name), ("note", note)):
             if value is not None:
-                if column == "name":
-                    value = in_one_line(value, LONGEST_NAME)
-                    if not value:
-                        raise MixvizError("A run needs a name.")
-                value = value.strip()[:LONGEST_NOTE]
+                named = column == "name"
+                value = in_one_line(value, LONGEST_NAME) if named else value.strip()[:LONGEST_NOTE]
+                if named and not value:
+                    raise MixvizError("A run needs a name.")
                 self._each(f"{column} = ?", runs, value)
 
     def tag(self, runs: Sequence[str], tag: str, *, remove: bool = False) -> None:

@@ -13,11 +13,8 @@ STEPS = 4_000  # of training: minutes on two processor cores
 BATCH = (20, 200)
 EPOCHS = (5, 400)
 FEWEST_MAPPED = 100  # observations, below which neighbours say little
-PRETRAINED = (
-    "nvisa",
-    "vade",
-    "dec",
-)  # which their papers start from an autoencoder, NVISA's in one experiment
+# Their papers start from an autoencoder, NVISA's in one experiment.
+PRETRAINED = ("nvisa", "vade", "dec")
 
 
 @dataclass(frozen=True)

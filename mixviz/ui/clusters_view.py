@@ -16,7 +16,7 @@ from mixviz.runs import Run
 from mixviz.runs.names import component_names
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
-from mixviz.ui.runs import is_number, linked, show_in_link
+from mixviz.ui.runs import linked, number_in, show_in_link
 from mixviz.ui.services import store
 
 _TREE = 260  # pixels
@@ -114,8 +114,8 @@ def merging(run: Run, encoding: Encoding) -> View:
 def _choose(run: Run, encoding: Encoding, components: int) -> tuple[int, np.ndarray, np.ndarray]:
     """Number of groups, affinity (K, K) and merge tree."""
     key = f"{keys.GROUPS}.{run.id}"
-    asked = st.query_params.get(keys.GROUPS, "")
-    linked(key, min(max(int(asked), 1), components) if is_number(asked) else components)
+    asked = number_in(st.query_params.get(keys.GROUPS))
+    linked(key, components if asked is None else min(max(asked, 1), components))
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         count = st.slider(

@@ -114,8 +114,9 @@ def _choices(label: str, key: str, values: pd.Series) -> list[str]:
     linked(key, st.query_params.get_all(key))
     asked = st.session_state.get(key, [])
     # Where nothing of what is asked for is there it stays: it gives no runs, not all.
-    st.session_state[key] = [v for v in asked if v in set(values)] or asked
-    options = sorted({*values, *st.session_state[key]})
+    there = set(values)
+    st.session_state[key] = [v for v in asked if v in there] or asked
+    options = sorted({*there, *st.session_state[key]})
     chosen = st.multiselect(label, options, key=key, placeholder="all", persist_state="session")
     show_in_link(key, chosen)
     return chosen
@@ -276,8 +277,8 @@ def _annotating(chosen: list[str]) -> None:
     with st.popover("Name, tag, note", icon=":material/edit:"):
         run = store().get(chosen[0], deleted=True)
         if len(chosen) == 1:
-            st.text_input("Name", run.name, key=f"compare.name.{run.id}", max_chars=200)
-            st.text_area("Note", run.note, key=f"compare.note.{run.id}", max_chars=5000)
+            st.text_input("Name", run.name, key=_field(run, "name"), max_chars=200)
+            st.text_area("Note", run.note, key=_field(run, "note"), max_chars=5000)
             st.button("Keep", type="primary", on_click=_annotate, args=(run,))
         st.text_input("Tag", key="compare.tag", max_chars=40)
         with st.container(horizontal=True):
@@ -305,9 +306,14 @@ def _do(action: Callable[..., None], *arguments: Any, **named: Any) -> bool:
     return True
 
 
+def _field(run: Run, name: str) -> str:
+    """Key of a field; another one where its text was changed since, in another tab too."""
+    return f"compare.{name}.{run.id}.{getattr(run, name)}"
+
+
 def _annotate(run: Run) -> None:
     """Keep what was changed; the rest may have been changed in another tab since it was drawn."""
-    written = {name: st.session_state[f"compare.{name}.{run.id}"] for name in ("name", "note")}
+    written = {name: st.session_state[_field(run, name)] for name in ("name", "note")}
     changed = {name: text for name, text in written.items() if text != getattr(run, name)}
     _do(store().annotate, [run.id], **changed)
 

@@ -25,12 +25,11 @@ from mixviz.figures.comparison import (
 )
 from mixviz.figures.curves import METRICS
 from mixviz.runs import Run, Status
-from mixviz.runs.catalogue import OBSERVING
 from mixviz.ui import keys
 from mixviz.ui.live_plot import live_plot
 from mixviz.ui.moments import History
 from mixviz.ui.plots import units_of
-from mixviz.ui.runs import is_number, linked, literal, show_in_link
+from mixviz.ui.runs import linked, literal, number_in, show_in_link
 from mixviz.ui.services import store
 
 MOST_RUNS = 60  # whose snapshots are averaged; the newest
@@ -234,16 +233,17 @@ def _variant_names(firsts: pd.DataFrame) -> dict[str, str]:
         differ = [name for name in known if len({str(c.get(name)) for c in configs}) > 1]
         for (_, run), config in zip(alike.iterrows(), configs, strict=True):
             more = [f"{name}={config.get(name)}" for name in differ[:_MOST_NAMED]]
-            if len(differ) > _MOST_NAMED:
-                more.append(run["name"])
+            if len(alike) > 1 and not 0 < len(differ) <= _MOST_NAMED:
+                more.append(run["id"])
             named[run["variant"]] = ", ".join([group, *more])
     return named
 
 
 def _settings(run: str) -> dict[str, Any]:
-    config = store().get(run).config
-    own = {name: value for name, value in config["run"].items() if name not in OBSERVING}
-    return config["settings"] | own
+    from mixviz.training.config import configuration  # brings PyTorch
+
+    config = configuration(store().get(run).config)
+    return config["settings"] | config["run"]
 
 
 def courses(table: pd.DataFrame) -> None:
@@ -302,7 +302,8 @@ def courses(table: pd.DataFrame) -> None:
 
 def _numbers(label: str, key: str, values: pd.Series) -> list[int]:
     options = sorted({int(value) for value in values.dropna()})
-    asked: list[int] = [int(text) for text in st.query_params.get_all(key) if is_number(text)]
+    found = map(number_in, st.query_params.get_all(key))
+    asked = [number for number in found if number is not None]
     linked(key, asked)
     st.session_state[key] = [v for v in st.session_state.get(key, []) if v in options]
     chosen = st.multiselect(label, options, key=key, placeholder="all", persist_state="session")
@@ -345,6 +346,8 @@ def configurations(chosen: Sequence[str]) -> None:
 
 
 def _title(section: str, name: str) -> str:
+    if name == "version":
+        return "content of the data"
     where = {"settings": "model", "run": "run"}.get(section, "")
     return f"{name} ({where})" if where else name
 

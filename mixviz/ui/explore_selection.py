@@ -16,7 +16,7 @@ from mixviz.figures.grids import as_pixels, image_grid
 from mixviz.ui import keys
 from mixviz.ui.explore_colours import describe, is_error, label_name
 from mixviz.ui.explore_controls import choices
-from mixviz.ui.runs import is_number, linked, literal, show_in_link
+from mixviz.ui.runs import linked, literal, number_in, show_in_link
 
 COMPOSITION, POINT = "Composition", "Point"  # tabs
 _PER_PAGE = 120  # images
@@ -260,8 +260,7 @@ def _composition(encoding: Encoding, rows: np.ndarray, names: list[str]) -> None
 def _point(encoding: Encoding, names: list[str]) -> None:
     """One point and those nearest to it in latent space."""
     count = len(encoding.latents)
-    asked = st.query_params.get(keys.EXPLORE_ROW, "")
-    linked(keys.EXPLORE_ROW, int(asked) if is_number(asked) else None)
+    linked(keys.EXPLORE_ROW, number_in(st.query_params.get(keys.EXPLORE_ROW)))
     kept = st.session_state.get(keys.EXPLORE_ROW)
     st.session_state[keys.EXPLORE_ROW] = kept if kept is not None and kept < count else None
     row = st.number_input(

@@ -19,7 +19,7 @@ from mixviz.training.checkpoints import has_checkpoint
 from mixviz.training.saved import Saved
 from mixviz.ui import keys
 from mixviz.ui.generate_samples import scored_data, seed_choice
-from mixviz.ui.runs import is_number, known_runs, linked, literal, show_in_link, titles
+from mixviz.ui.runs import known_runs, linked, literal, number_in, show_in_link, titles
 from mixviz.ui.services import store
 from mixviz.ui.tasks import artifact_or_task
 
@@ -48,8 +48,7 @@ def scores_section(run: Run, saved: Saved) -> None:
     # As many samples as observations: at most all of these.
     fitting = [count for count in _COUNTS if count < len(data)]
     fitting = [*fitting, len(data)] if len(fitting) < len(_COUNTS) else fitting
-    asked = st.query_params.get(keys.SAMPLES, "")
-    linked(keys.SAMPLES, int(asked) if is_number(asked) else None)
+    linked(keys.SAMPLES, number_in(st.query_params.get(keys.SAMPLES)))
     if st.session_state.get(keys.SAMPLES) not in fitting:
         st.session_state[keys.SAMPLES] = fitting[min(1, len(fitting) - 1)]
     count = middle.select_slider(

@@ -12,7 +12,7 @@ from mixviz.figures.latent import extent_of
 from mixviz.runs import Run, Snapshot
 from mixviz.ui import keys, panels
 from mixviz.ui.moments import Extent, Moment, draw_again, stored_snapshot
-from mixviz.ui.runs import badge, is_number, known_runs, linked, literal, show_in_link, titles
+from mixviz.ui.runs import badge, known_runs, linked, literal, number_in, show_in_link, titles
 from mixviz.ui.services import store
 
 TICK = 0.35  # seconds a frame is shown while playing
@@ -67,7 +67,7 @@ def _at_step(runs: list[Run], steps: dict[str, list[int]], step: int, colour_by:
 
 
 def _choose_step(marks: list[int]) -> int:
-    linked(keys.STEP, _number(st.query_params.get(keys.STEP)))
+    linked(keys.STEP, number_in(st.query_params.get(keys.STEP)))
     asked = st.session_state.get(keys.STEP)
     step = _at(marks, marks[-1] if asked is None else asked)
     if st.session_state.pop(keys.REWIND, False):
@@ -102,10 +102,6 @@ def _choose_step(marks: list[int]) -> int:
         )
     show_in_link(keys.STEP, str(step))
     return int(step)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and is_number(text) else None
 
 
 def _at(steps: list[int], step: int) -> int:

@@ -121,9 +121,9 @@ def shown_on(run: Run) -> str:
     return "train" if run.status.live or run.status is Status.FAILED else "replay"
 
 
-def is_number(text: str) -> bool:
-    """Whether a part of a link is a whole number that can be one."""
-    return text.isdecimal() and len(text) < 10
+def number_in(text: str | None) -> int | None:
+    """Return the whole number that a part of a link is, None where it is none or of ten digits or more."""
+    return int(text) if text and text.isdecimal() and len(text) < 10 else None
 
 
 def label_of_page(page: str) -> str:

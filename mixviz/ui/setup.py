@@ -45,11 +45,7 @@ def _pressed_twice(chosen: Plan) -> bool:
     return before == chosen.as_json() and now - at < _DOUBLE
 
 
-def start(chosen: Plan, name: str = "") -> None:
-    """Train a plan in the background and show it."""
-    st.session_state[keys.RUN] = jobs().start(chosen, name)
-
-
 def start_demo() -> None:
     """Start the run in which the components collapse, slowly enough to be watched."""
-    start(plan(preset_name="v2-degeneracy"), "Degeneracy, live")
+    demo = plan(preset_name="v2-degeneracy")
+    st.session_state[keys.RUN] = jobs().start(demo, "Degeneracy, live")

@@ -163,7 +163,11 @@ def test_archive_rename_and_tag(store):
     store.annotate([run], note="Of another tab")
     next(t for t in app.text_input if t.label == "Name").set_value("Better")
     press(app, "Keep")
+    next(t for t in app.text_input if t.label == "Name").set_value("Best")
+    press(app, "Keep")
     assert store.get(run).note == "Of another tab"
+    next(t for t in app.text_input if t.label == "Name").set_value("Better")
+    press(app, "Keep")
     next(t for t in app.text_input if t.label == "Tag").set_value("good")
     press(app, "Add tag")
     assert (store.get(run).name, store.get(run).tags) == ("Better", ("good",))

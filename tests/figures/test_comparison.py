@@ -48,9 +48,8 @@ def test_band_is_drawn_where_there_are_several_runs():
     ]
     figure = course_figure(bands, title="accuracy", uirevision="x")
     assert [trace.get("fill") for trace in figure["data"]] == ["toself", None, None]
-    assert {trace["hoverlabel"]["namelength"] for trace in figure["data"][1:]} == {
-        -1
-    }  # whole names
+    # Names are whole where the pointer is.
+    assert {trace["hoverlabel"]["namelength"] for trace in figure["data"][1:]} == {-1}
     edge = unpacked(figure["data"][0]["y"])
     assert edge.max() <= 1
     assert np.isclose(edge.min(), 0)
